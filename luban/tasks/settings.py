@@ -1,0 +1,130 @@
+"""Settings of the stages that train, score and check models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from luban.train.settings import Count, Positive, Share, TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """Which model to build from scratch: a family's named size, and what to change in it."""
+
+    family: Literal["gpt2", "llama", "bert", "lstm"] = "llama"
+    """Architecture; see luban/models/families."""
+    size: str = "tiny"
+    """A named size of the family."""
+    dim: Count | None = None
+    """Width of the residual stream, instead of the size's."""
+    n_layers: Count | None = None
+    """Layers, instead of the size's."""
+    n_heads: Count | None = None
+    """Attention heads, instead of the size's."""
+    n_kv_heads: Count | None = None
+    """Key/value heads, instead of the size's."""
+    ffn_dim: Count | None = None
+    """Hidden width of the feed-forward layers, instead of the size's."""
+    max_len: Count | None = None
+    """Longest sequence, instead of the size's."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of activations zeroed in training, instead of the size's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainSettings(TrainSettings):
+    """Next-token training on token shards, from scratch or from a model folder."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    """What to build when no model folder is given."""
+    context: Count = 256
+    """Tokens in a window; documents in one window never see each other."""
+    batch_size: Count = 16
+    """Windows in a micro-batch."""
+    prompts: tuple[str, ...] = ()
+    """Prompts sampled at each evaluation, so that the report shows the model learn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnSettings:
+    """Which columns of a table hold what; null finds them by their usual names."""
+
+    text: str | None = None
+    """Column with the text (else: text, sentence, content, review, 文本, ...)."""
+    label: str | None = None
+    """Column with the label (else: label, class, category, sentiment, 标签, ...)."""
+    split: str | None = None
+    """Column that says train, validation (or dev) or test (else: split; else rows are split by hash)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifySettings(TrainSettings):
+    """Text classification: a model from scratch, or the trunk of a given one under a new head."""
+
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
+    """Where text, label and split are."""
+    model: ModelSettings | None = None
+    """What to build when no model folder is given; null chooses by the amount of data."""
+    epochs: Positive | None = None
+    """Passes over the training rows, instead of `steps`."""
+    tokens_per_batch: Count = 2048
+    """Tokens in a micro-batch; rows of like length share one, so that little is padding."""
+    max_len: Count = 128
+    """Longer texts are cut to so many tokens."""
+    vocab_size: Annotated[int, Field(ge=260)] = 8000
+    """Size of the tokenizer trained on the rows when none is given."""
+    pool: Literal["first", "mean", "last"] | None = None
+    """How token vectors become one; null takes the family's habit."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
+    head_lr_scale: Positive = 1.0
+    """The new head's learning rate, as a multiple of lr."""
+    layer_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer below the head learns at this share of the rate of the one above it."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread over all classes."""
+    train_rows: Count | None = None
+    """Use only so many training rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BagSettings:
+    """Bag of n-grams with logistic regression: the floor that a model must beat."""
+
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
+    """Where text, label and split are."""
+    max_features: Count = 100_000
+    """Keep only so many n-grams, the most frequent ones."""
+    ngrams: Annotated[int, Field(ge=1, le=5)] = 2
+    """Longest n-gram: words, or characters for Chinese."""
+    regularisation: Positive = 1.0
+    """Inverse strength C of the L2 penalty."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreSettings:
+    """Scores with intervals on one split of labelled rows, or bits per byte on token shards."""
+
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
+    """Where text, label and split are."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which rows to score."""
+    resamples: Count = 1000
+    """Bootstrap resamples behind an interval."""
+    confidence: Share = 0.95
+    """Share of resamples inside the interval."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Decides the resamples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenSettings:
+    """Replay a model's golden file against the copies that people will use."""
+
+    copies: tuple[Literal["reloaded", "served", "transformers"], ...] = ("reloaded", "served")
+    """Which copies to check."""
+    tolerance: Positive = 1e-4
+    """Largest difference of a logit that passes."""
