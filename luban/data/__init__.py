@@ -1,0 +1,1 @@
+"""Raw files become documents, clean documents, splits, token shards and batches."""

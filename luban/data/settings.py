@@ -1,0 +1,105 @@
+"""Settings of the stages that make data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from luban.errors import ConfigError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanSettings:
+    """Raw files to clean documents: how to read them, and what is too poor to keep."""
+
+    text_column: str | None = None
+    """Column with the text in tables and JSON lines (else: text, content, sentence, 文本, ...)."""
+    licence: str = "unknown"
+    """Licence of files that no SOURCES.yaml beside them speaks for."""
+    max_chars: Annotated[int, Field(ge=200)] = 8000
+    """A longer text file becomes several documents, cut between paragraphs."""
+    languages: tuple[str, ...] = ()
+    """Keep only these languages, as ISO 639-1 codes; empty keeps all."""
+    min_chars: Annotated[int, Field(ge=0)] = 60
+    """Drop shorter documents; a Chinese, Japanese or Korean character counts as three."""
+    max_word_chars: Count = 500
+    """Drop documents with a longer unbroken run of characters (base64, minified code)."""
+    max_repeated_lines: Share = 0.3
+    """Drop documents with more of their characters in lines seen before in the document."""
+    max_repeated_ngrams: Share = 0.4
+    """Drop documents with more of their n-grams seen before in the document."""
+    repetition_ngram: Count = 6
+    """Length of those n-grams: words, or characters in scripts without spaces."""
+    max_one_character: Share = 0.3
+    """Drop documents in which one character makes up more of the text, spaces aside."""
+    max_symbols: Share = 0.35
+    """Drop documents with a larger share of characters that are neither letters, digits nor spaces."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DedupSettings:
+    """Exact and near-duplicate removal by MinHash, checked by true Jaccard similarity."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Documents at least so similar are duplicates: the first is kept."""
+    cluster_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Documents at least so similar are kept but share a cluster, which a split never parts."""
+    word_ngram: Count = 3
+    """Words in an n-gram, in scripts with spaces."""
+    char_ngram: Count = 3
+    """Characters in an n-gram, in scripts without spaces."""
+    permutations: Annotated[int, Field(ge=8, le=1024)] = 120
+    """Length of a signature: more find pairs near the threshold more surely."""
+    bands: Count = 40
+    """Parts of a signature, any of which may match: more find less similar pairs."""
+    seed: Seed = 1
+    """Decides the hash functions."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that contradict each other."""
+        if self.permutations % self.bands:
+            raise ConfigError(
+                f"dedup.permutations = {self.permutations} does not split into dedup.bands = {self.bands}",
+                fix=f"set dedup.permutations to a multiple of {self.bands}",
+            )
+        if self.cluster_threshold > self.threshold:
+            raise ConfigError(
+                f"dedup.cluster_threshold = {self.cluster_threshold} is above "
+                f"dedup.threshold = {self.threshold}",
+                fix="set dedup.cluster_threshold to at most dedup.threshold",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitSettings:
+    """Documents to train, validation and test, a whole cluster at a time."""
+
+    validation: Part = 0.05
+    """Share of clusters for validation."""
+    test: Part = 0.05
+    """Share of clusters for the test."""
+    seed: Seed = 1
+    """Decides which cluster goes where."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares that leave nothing to train on."""
+        if self.validation + self.test >= 1:
+            raise ConfigError(
+                f"split.validation = {self.validation} and split.test = {self.test} leave nothing to train on",
+                fix="let them add up to less than 1",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardSettings:
+    """Documents to token shards."""
+
+    min_documents: Count = 1
+    """Refuse to write shards from fewer training documents."""
