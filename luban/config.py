@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import typing
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -90,9 +91,7 @@ def load_yaml(path: Path) -> Tree:
         raise ConfigError(f"{path} is not a UTF-8 text file: {e}", fix="name a YAML file") from None
 
 
-def _build(
-    loader: _Loader, node: yaml.Node, path: KeyPath, places: dict[KeyPath, str], name: str
-) -> Any:
+def _build(loader: _Loader, node: yaml.Node, path: KeyPath, places: dict[KeyPath, str], name: str) -> Any:
     places.setdefault(path, f"{name}:{node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
         built: dict[str, Any] = {}
@@ -173,7 +172,7 @@ def nearest(word: str, words: typing.Iterable[str]) -> str:
 
 
 @cache
-def _adapter(cls: type[Any]) -> Any:
+def _adapter(cls: Hashable) -> Any:
     import pydantic
 
     return pydantic.TypeAdapter(cls)

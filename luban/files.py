@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from luban.errors import BusyError, CheckpointError, DataError, DiskError
 
@@ -33,9 +33,7 @@ def hash_path(path: Path) -> str:
         with path.open("rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest() if _HAS_DIGEST else _digest(f)
     parts = [
-        f"{p.relative_to(path).as_posix()}\0{hash_path(p)}"
-        for p in sorted(path.rglob("*"))
-        if p.is_file()
+        f"{p.relative_to(path).as_posix()}\0{hash_path(p)}" for p in sorted(path.rglob("*")) if p.is_file()
     ]
     return hash_bytes("\n".join(parts).encode())
 
@@ -115,23 +113,23 @@ def read_json(path: Path) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one JSON object a line (gzip if the name ends in .gz); return how many."""
-    n = 0
-    with disk_errors(path), _open_text(path) as f:
-        for n, row in enumerate(rows, start=1):
+    n_rows = 0
+    with disk_errors(path), _open_text(path, "w") as f:
+        for row in rows:
             f.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-    return n
+            n_rows += 1
+    return n_rows
 
 
-def _open_text(path: Path) -> IO[str]:
+def _open_text(path: Path, mode: Literal["r", "w"]) -> IO[str]:
     if path.suffix == ".gz":
-        return gzip.open(path, "wt", encoding="utf-8")
-    return path.open("w", encoding="utf-8")
+        return gzip.open(path, f"{mode}t", encoding="utf-8")  # type: ignore[return-value]
+    return path.open(mode, encoding="utf-8")
 
 
 def read_jsonl(path: Path) -> Iterator[Any]:
     """Read a JSON-lines file that Luban wrote (gzip if the name ends in .gz)."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open("r", encoding="utf-8")
-    with opened as f:
+    with _open_text(path, "r") as f:
         for line in f:
             yield json.loads(line)
 

@@ -102,7 +102,9 @@ def _checked_override(stages: Tree, sets: list[str]) -> Tree:
     for text in sets:
         first = text.partition("=")[0].partition(".")[0]
         if first not in stages.data:
-            raise ConfigError(f"--set {text}: the recipe has no stage {first}", fix=nearest(first, stages.data))
+            raise ConfigError(
+                f"--set {text}: the recipe has no stage {first}", fix=nearest(first, stages.data)
+            )
     return override(stages, sets)
 
 
@@ -126,7 +128,8 @@ def _build_task(name: str, stages: Tree, out: Path) -> Task:
     use = given.get("use", name)
     if use not in STAGES:
         raise ConfigError(
-            f"{stages.place((name, 'use'))}: {name}.use = {use!r} is not a stage", fix=nearest(str(use), STAGES)
+            f"{stages.place((name, 'use'))}: {name}.use = {use!r} is not a stage",
+            fix=nearest(str(use), STAGES),
         )
     stage = STAGES[use]
     inputs = given.get("from") or {}

@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "export": {"models", "tokenizer"},
     "plan": {"models", "tokenizer"},
     "tasks": {
-        "data", "tokenizer", "models", "objectives", "optim", "train", "generate", "tune", "evaluate", "privacy",
+        "data", "tokenizer", "models", "objectives", "optim", "train", "generate", "tune", "evaluate",
+        "privacy",
     },
     "serve": {"tasks", "generate", "models", "tokenizer"},
     "studio": {"serve", "annotate", "report"},
@@ -125,7 +126,9 @@ def test_pieces_stay_small() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 size = (node.end_lineno or node.lineno) - node.lineno + 1
                 if size > MAX_FUNCTION_LINES:
-                    wrong.append(f"{path}:{node.lineno} {node.name}: {size} lines, at most {MAX_FUNCTION_LINES}")
+                    wrong.append(
+                        f"{path}:{node.lineno} {node.name}: {size} lines, at most {MAX_FUNCTION_LINES}"
+                    )
                 count = len(node.args.args) + len(node.args.kwonlyargs) + len(node.args.posonlyargs)
                 is_command = path.parts[0] == "cli"  # a command's options are its parameters
                 if count > MAX_PARAMETERS + 1 and not is_command:
@@ -139,7 +142,9 @@ def test_modules_have_telling_names() -> None:
             continue
         assert path.stem not in VAGUE, f"{path}: name the idea"
         if len(path.parts) <= 2 and path.parts[0] != "cli":
-            assert path.stem not in sys.stdlib_module_names or path.stem in ("runner",), f"{path} hides a standard module"
+            assert path.stem not in sys.stdlib_module_names or path.stem in ("runner",), (
+                f"{path} hides a standard module"
+            )
 
 
 def test_only_one_place_trains() -> None:
@@ -147,7 +152,9 @@ def test_only_one_place_trains() -> None:
         path.as_posix()
         for path, tree in modules()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "backward"
     ]
     assert set(callers) <= {"train/engine.py"}, callers
 

@@ -29,10 +29,14 @@ def one_stage(
     for text in sets or []:
         first = text.partition("=")[0].partition(".")[0]
         if first != name:
-            raise ConfigError(f"--set {text}: this command's settings begin with {name}.", fix=nearest(first, [name]))
+            raise ConfigError(
+                f"--set {text}: this command's settings begin with {name}.", fix=nearest(first, [name])
+            )
     for key in tree.data:
         if key != name:
-            raise ConfigError(f"{tree.place((key,))}: unknown section {key}", fix=f"put the settings under {name}:")
+            raise ConfigError(
+                f"{tree.place((key,))}: unknown section {key}", fix=f"put the settings under {name}:"
+            )
     settings = fill(stage.settings_class(), override(tree, sets or []).branch(name), name)
     given = {k: str(v) for k, v in inputs.items() if v is not None}
     return Recipe(name, out.parent, (Task(name, stage, settings, given, out),))

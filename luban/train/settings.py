@@ -7,8 +7,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from luban.errors import ConfigError
-
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,8 +23,8 @@ class TrainSettings:
     """Peak learning rate."""
     min_lr_share: Share = 0.1
     """Learning rate at the last step, as a share of the peak (cosine decay in between)."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 20
-    """Steps in which the learning rate rises from 0 to its peak."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: NotNegative = 0.1
     """Decoupled decay of matrices; norms, biases and embeddings are never decayed."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -52,9 +50,7 @@ class TrainSettings:
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0: every core this process may use."""
 
-    def __post_init__(self) -> None:
-        if self.warmup_steps >= self.steps:
-            raise ConfigError(
-                f"warmup_steps = {self.warmup_steps} leaves none of steps = {self.steps} to train at full rate",
-                fix=f"set warmup_steps below {self.steps}, such as {self.steps // 10}",
-            )
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which the learning rate rises to its peak."""
+        return round(self.warmup_share * self.steps)
