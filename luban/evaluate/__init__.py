@@ -1,0 +1,1 @@
+"""Scores that say how sure they are: metrics, intervals, comparison, golden files."""

@@ -1,0 +1,1 @@
+"""What each task is: its examples, its objective, its score, its prediction."""

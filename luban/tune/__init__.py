@@ -1,0 +1,1 @@
+"""Changes to a finished model from outside: new heads, frozen parts, learning rates by depth."""
