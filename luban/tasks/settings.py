@@ -99,7 +99,7 @@ class BagSettings:
     max_features: Count = 100_000
     """Keep only so many n-grams, the most frequent ones."""
     ngrams: Annotated[int, Field(ge=1, le=5)] = 2
-    """Longest n-gram: words, or characters for Chinese."""
+    """Longest n-gram in words; in characters, for Chinese and Japanese, one more."""
     regularisation: Positive = 1.0
     """Inverse strength C of the L2 penalty."""
 
