@@ -1,0 +1,47 @@
+"""A text as hashed n-grams of words, or of characters where words have no spaces between them."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luban.data.language import is_unspaced, tokens_of
+
+Hashes = NDArray[np.uint32]
+
+
+class _TokenHashes(dict[str, int]):
+    """Remembers the hash of each token; crc32, as Python's own hash changes from run to run."""
+
+    def __missing__(self, token: str) -> int:
+        if len(self) > 500_000:
+            self.clear()
+        value = self[token] = crc32(token.encode("utf-8", "surrogatepass"))
+        return value
+
+
+_HASHES = _TokenHashes()
+
+
+def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> Hashes:
+    """Return the hashes of all n-grams of a text in order, repeats included, never none.
+
+    A text of fewer tokens than n is one n-gram.
+    """
+    tokens = tokens_of(text) or [text]
+    n = min(char_ngram if is_unspaced(text) else word_ngram, len(tokens))
+    hashes = np.fromiter(map(_HASHES.__getitem__, tokens), np.uint32, len(tokens))
+    size = len(tokens) - n + 1
+    mixed = np.zeros(size, np.uint32)
+    for i in range(n):
+        mixed = _mix(mixed * np.uint32(0x9E3779B1) + hashes[i : i + size])
+    return mixed
+
+
+def _mix(x: Hashes) -> Hashes:
+    """Spread every bit over the word (the end of MurmurHash3, public domain)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> np.uint32(16))
