@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 
 from luban.errors import LubanError
@@ -30,6 +29,10 @@ VERBS = (
     "doctor",
 )
 """One module each in this package, in the order of the craft."""
+
+STOPPED = 130
+USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""What typer raises for a wrong command line; newer ones carry a click of their own."""
 
 
 def build_app(verbs: tuple[str, ...] = VERBS) -> typer.Typer:
@@ -72,17 +75,15 @@ def _run(arguments: list[str]) -> int:
     named = tuple(a for a in arguments[:1] if a in VERBS)
     try:
         code = build_app(named or VERBS)(arguments, standalone_mode=False)
+        if code == STOPPED:  # typer turns Ctrl-C into this code
+            return _stopped()
         return code if isinstance(code, int) else 0
     except LubanError as e:
         return _fail(e.problem, e.fix, e.exit_code)
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as e:
-        e.show()
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; finished stages are kept, the same command goes on", file=sys.stderr)
-        return 130
+    except USAGE_ERROR as e:
+        return _fail_usage(e)
+    except (typer.Abort, KeyboardInterrupt):
+        return _stopped()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -91,6 +92,21 @@ def _run(arguments: list[str]) -> int:
 def _fail(problem: str, fix: str, code: int) -> int:
     print(f"error: {problem}\n  fix: {fix}", file=sys.stderr)
     return code
+
+
+def _fail_usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "luban"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    message = error.format_message().rstrip(".")
+    return _fail(message[:1].lower() + message[1:], f"see {command} --help", 2)
+
+
+def _stopped() -> int:
+    print("stopped; finished stages are kept, the same command goes on", file=sys.stderr)
+    return STOPPED
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
