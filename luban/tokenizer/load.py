@@ -1,0 +1,206 @@
+"""A tokenizer folder in the Hugging Face layout: load it, use it, save it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from luban.errors import CheckpointError
+from luban.files import hash_bytes, read_json, write_json, write_text
+
+TOKENIZER, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
+
+
+class Tokenizer:
+    """Token ids from text and back. Text is always text: a special token written in it is spelt out.
+
+    tokenizer.decode(tokenizer.encode("any 文本 <|endoftext|>")) gives the same text back for
+    byte-level tokenizers.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, config: dict[str, Any]):
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = True  # "<|endoftext|>" typed by a user never ends a document
+        self._backend, self._config = backend, config
+        self._ids = {role: _role_id(backend, config, role) for role in ROLES}
+
+    def encode(self, text: str, special: bool = False) -> list[int]:
+        """Return the ids of a text; `special` puts the tokenizer's own template around it.
+
+        Half of a surrogate pair, which is no text, counts as U+FFFD.
+        """
+        return self._backend.encode(_valid(text), add_special_tokens=special).ids
+
+    def encode_batch(self, texts: Sequence[str], special: bool = False) -> list[list[int]]:
+        """Return the ids of each text, computed on every core."""
+        found = self._backend.encode_batch_fast([_valid(t) for t in texts], add_special_tokens=special)
+        return [e.ids for e in found]
+
+    def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
+        """Return the text of ids; bytes that are no whole character become U+FFFD."""
+        return self._backend.decode(list(ids), skip_special_tokens=skip_special)
+
+    def token(self, id: int) -> str:
+        """Return a token as the vocabulary spells it."""
+        return self._backend.id_to_token(id) or f"<no token {id}>"
+
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token as the vocabulary spells it, special ones too."""
+        return self._backend.token_to_id(token)
+
+    def token_bytes(self, id: int) -> bytes | None:
+        """Return the bytes a byte-level token stands for; None for other kinds of tokenizer.
+
+        A special token stands for no text: b"".
+        """
+        if not self.is_byte_level:
+            return None
+        if id in self.special_ids:
+            return b""
+        token = self.token(id)
+        try:
+            return bytes(_BYTES[c] for c in token)
+        except KeyError:  # an added token, spelt as plain text
+            return token.encode()
+
+    def piece(self, id: int) -> str:
+        r"""Return a token as a person reads it: text, or \xNN for a part of a character."""
+        if id in self.special_ids or (data := self.token_bytes(id)) is None:
+            return self.token(id)
+        return data.decode("utf-8", "backslashreplace")
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens in all, added ones included."""
+        return self._backend.get_vocab_size(with_added_tokens=True)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids that stand for no text."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(i for i, t in added.items() if t.special)
+
+    @cached_property
+    def is_byte_level(self) -> bool:
+        """Whether tokens are byte sequences, so that every text comes back whole."""
+        return '"ByteLevel"' in json.dumps(json.loads(self._backend.to_str()).get("decoder"))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of all that decides the ids."""
+        return hash_bytes(self._backend.to_str().encode())
+
+    @property
+    def pad_id(self) -> int | None:
+        """Id that fills rows up."""
+        return self._ids["pad"]
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id that begins a text."""
+        return self._ids["bos"]
+
+    @property
+    def eos_id(self) -> int | None:
+        """Id that ends a document."""
+        return self._ids["eos"]
+
+    @property
+    def unk_id(self) -> int | None:
+        """Id of what the vocabulary cannot spell."""
+        return self._ids["unk"]
+
+    @property
+    def cls_id(self) -> int | None:
+        """Id whose vector stands for the whole text in encoders."""
+        return self._ids["cls"]
+
+    @property
+    def sep_id(self) -> int | None:
+        """Id that closes a text in encoders."""
+        return self._ids["sep"]
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id that hides a token."""
+        return self._ids["mask"]
+
+    def save(self, folder: Path) -> None:
+        """Write the folder's three tokenizer files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {f"{role}_token": self.token(id) for role, id in self._ids.items() if id is not None}
+        write_text(folder / TOKENIZER, self._backend.to_str(pretty=False))
+        write_json(folder / CONFIG, {**self._config, **names})
+        write_json(folder / SPECIAL, names)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read the tokenizer of a folder: one of ours, or of a Hugging Face model.
+
+    Special tokens are found in tokenizer_config.json, special_tokens_map.json and config.json, in
+    that order.
+    """
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {TOKENIZER}", fix=_how_to_get_one(folder))
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as e:  # the library raises nothing narrower
+        raise CheckpointError(
+            f"{path} is not a tokenizer: {e}", fix="copy the file again from its source"
+        ) from e
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    special = read_json(folder / SPECIAL) if (folder / SPECIAL).is_file() else {}
+    model = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    for role in ROLES:
+        token, id = f"{role}_token", model.get(f"{role}_token_id")
+        id = id[0] if isinstance(id, list) and id else id
+        from_model = backend.id_to_token(id) if isinstance(id, int) and id >= 0 else None
+        named = config.get(token) or special.get(token) or from_model
+        if named:
+            config = {**config, token: named}
+    return Tokenizer(backend, config)
+
+
+def _how_to_get_one(folder: Path) -> str:
+    if not folder.is_dir():
+        return "name a folder that holds one, such as one that `luban tokenizer train` wrote"
+    if any((folder / name).exists() for name in ("vocab.txt", "vocab.json", "tokenizer.model")):
+        return (
+            "its tokenizer is in an older format; convert it once with transformers: "
+            f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+        )
+    return "name a folder that holds one, or make one with `luban tokenizer train`"
+
+
+def _role_id(backend: tokenizers.Tokenizer, config: dict[str, Any], role: str) -> int | None:
+    token = config.get(f"{role}_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    return backend.token_to_id(token) if isinstance(token, str) else None
+
+
+def _valid(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Return which byte each character of the byte-level alphabet stands for (GPT-2's table)."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in plain]
+    return {**{chr(b): b for b in plain}, **{chr(256 + i): b for i, b in enumerate(others)}}
+
+
+_BYTES = _byte_alphabet()
