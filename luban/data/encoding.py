@@ -90,7 +90,7 @@ def _guess(path: Path) -> str:
             continue
         text = utf8.decode(block)
         broken += text.count("\ufffd")
-        beyond_ascii += sum(not c.isascii() for c in text)
+        beyond_ascii += len(text) - len(text.encode("ascii", "ignore"))
     broken += len(utf8.decode(b"", final=True))
     if broken <= 0.02 * beyond_ascii:
         return "utf-8"

@@ -19,7 +19,6 @@ _HAN = re.compile(f"[{HAN}]")
 _KANA = re.compile(f"[{KANA}]")
 _HANGUL = re.compile(f"[{HANGUL}]")
 _CJK = re.compile(f"[{HAN}{KANA}{HANGUL}]+")
-_TOKEN = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -35,14 +34,6 @@ def is_unspaced(text: str) -> bool:
         return False
     unspaced = len(text) - len(_UNSPACED.sub("", text))
     return unspaced * 3 > len(text)
-
-
-def tokens_of(text: str) -> list[str]:
-    """Return words in lower case; in scripts without spaces, characters.
-
-    tokens_of("Hello, 世界!") -> ["hello", "世", "界"]
-    """
-    return _TOKEN.findall(text.lower())
 
 
 def detect_language(text: str) -> str:

@@ -27,7 +27,7 @@ class CleanSettings:
     """A longer text file becomes several documents, cut between paragraphs."""
     languages: tuple[str, ...] = ()
     """Keep only these languages, as ISO 639-1 codes; empty keeps all."""
-    min_chars: Annotated[int, Field(ge=0)] = 60
+    min_chars: Annotated[int, Field(ge=0)] = 40
     """Drop shorter documents; a Chinese, Japanese or Korean character counts as three."""
     max_word_chars: Count = 500
     """Drop documents with a longer unbroken run of characters (base64, minified code)."""

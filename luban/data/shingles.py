@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luban.data.language import is_unspaced, tokens_of
+from luban.data.language import is_unspaced
 
 Hashes = NDArray[np.uint32]
+
+_WORD = re.compile(r"\w+")
 
 
 class _TokenHashes(dict[str, int]):
@@ -30,14 +33,20 @@ def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> Hashes:
 
     A text of fewer tokens than n is one n-gram.
     """
-    tokens = tokens_of(text) or [text]
+    tokens = _token_hashes(text)
     n = min(char_ngram if is_unspaced(text) else word_ngram, len(tokens))
-    hashes = np.fromiter(map(_HASHES.__getitem__, tokens), np.uint32, len(tokens))
     size = len(tokens) - n + 1
     mixed = np.zeros(size, np.uint32)
     for i in range(n):
-        mixed = _mix(mixed * np.uint32(0x9E3779B1) + hashes[i : i + size])
+        mixed = _mix(mixed * np.uint32(0x9E3779B1) + tokens[i : i + size])
     return mixed
+
+
+def _token_hashes(text: str) -> Hashes:
+    words = _WORD.findall(text.lower()) or [text]
+    if is_unspaced(text):
+        return np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass") or b"\0\0\0\0", np.uint32)
+    return np.fromiter(map(_HASHES.__getitem__, words), np.uint32, len(words))
 
 
 def _mix(x: Hashes) -> Hashes:

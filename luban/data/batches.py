@@ -1,0 +1,209 @@
+"""Batches whose content is a pure function of (seed, step), in any process and any call order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from luban.data.order import permute
+from luban.data.shards import open_shard
+from luban.errors import DataError
+from luban.records import IGNORE, Batch
+
+CHUNK_BATCHES = 50
+"""Rows of like length are sought among so many steps' worth: few enough to keep the order random."""
+Array = np.ndarray[Any, Any]
+
+
+class PackedWindows:
+    """Windows of `context` tokens over one split of token shards, documents packed end to end.
+
+    Window k supervises tokens k·context + 1 to (k + 1)·context, so that an epoch predicts each token
+    once; the first token of a document is never a target, its end token is.
+    """
+
+    def __init__(
+        self, split_path_prefix: Path, *, context: int, batch_size: int, seed: int, n_micro_batches: int = 1
+    ):
+        self.shard = open_shard(split_path_prefix)
+        self.context, self.batch_size, self.seed = context, batch_size, seed
+        self.n_micro_batches = n_micro_batches
+        self.n_tokens, self.n_bytes = len(self.shard.tokens), self.shard.n_bytes
+        self.n_windows = (self.n_tokens - 1) // context
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step, counted from 1. Every epoch has each window once."""
+        per_step = self.batch_size * self.n_micro_batches
+        if self.n_windows < per_step:
+            raise self._too_small(per_step)
+        places = np.arange((step - 1) * per_step, step * per_step)
+        epochs, places = places // self.n_windows, places % self.n_windows
+        windows = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            windows[here] = permute(places[here], self.n_windows, self.seed, int(epoch))
+        return [self.read(part) for part in windows.reshape(self.n_micro_batches, self.batch_size)]
+
+    def in_order(self, max_windows: int | None = None) -> Iterator[Batch]:
+        """Yield each window once, the last, shorter one padded: what a validation reads."""
+        n = max(-(-(self.n_tokens - 1) // self.context), 0)
+        n = n if max_windows is None else min(n, max_windows)
+        for start in range(0, n, self.batch_size):
+            yield self.read(np.arange(start, min(start + self.batch_size, n)))
+
+    def read(self, windows: Array) -> Batch:
+        """Return the batch of these windows; tokens, documents, targets are (B, context)."""
+        n_rows, width = len(windows), self.context + 1
+        starts = windows.astype(np.int64) * self.context
+        ends = np.minimum(starts + width, self.n_tokens)
+        tokens = np.zeros((n_rows, width), np.int64)
+        documents = np.zeros((n_rows, width), np.int64)
+        offsets = self.shard.offsets
+        first = np.searchsorted(offsets, starts, "right")  # documents that begin inside a row
+        last = np.searchsorted(offsets, ends - 1, "right")
+        for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            tokens[row, : end - start] = self.shard.tokens[start:end]
+            documents[row, offsets[first[row] : last[row]] - start] = 1
+        documents = documents.cumsum(1) + 1
+        if (ends - starts < width).any():
+            documents[np.arange(width) >= (ends - starts)[:, None]] = 0
+        supervised = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
+        targets = np.where(supervised, tokens[:, 1:], IGNORE)
+        return Batch(
+            torch.from_numpy(tokens[:, :-1]).contiguous(),
+            torch.from_numpy(documents[:, :-1]).contiguous(),
+            torch.from_numpy(targets),
+            tuple(windows.tolist()),
+        )
+
+    def count_bytes(self, batch: Batch) -> float:
+        """Return the bytes of text behind the batch's targets: what bits per byte divides by."""
+        targets = batch.targets[batch.targets != IGNORE]
+        return float(self.shard.token_bytes[targets.numpy()].sum())
+
+    def _too_small(self, per_step: int) -> DataError:
+        where = f"{self.shard.prefix.parent} ({self.shard.prefix.name})"
+        if not self.n_windows:
+            return DataError(
+                f"{where} has {self.n_tokens} tokens, less than one window of context = {self.context}",
+                fix=f"give more text, or set context to at most {max(self.n_tokens - 1, 1)}",
+            )
+        return DataError(
+            f"a step takes batch_size × n_micro_batches = {per_step} windows, "
+            f"and {where} has {self.n_windows} of context = {self.context}",
+            fix=f"set batch_size to at most {max(self.n_windows // self.n_micro_batches, 1)}, "
+            "lower context, or give more text",
+        )
+
+
+class Bucketed:
+    """Rows of like length share a batch, by token budget, so that little of it is padding.
+
+    A step takes rows that, padded, fit n_micro_batches × tokens_per_batch tokens, and deals them out
+    evenly to at most n_micro_batches batches: the rows of a step depend on that product alone. A row
+    longer than the budget is a batch of its own.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        targets: Sequence[int],
+        *,
+        tokens_per_batch: int,
+        seed: int,
+        n_micro_batches: int = 1,
+        pad_id: int,
+    ):
+        self.lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+        _refuse_empty(self.lengths)
+        self._starts = np.concatenate([[0], self.lengths.cumsum()])
+        self._flat = np.fromiter((i for s in sequences for i in s), np.int64, int(self._starts[-1]))
+        self._targets = np.asarray(targets, np.int64)
+        self.tokens_per_batch, self.seed, self.pad_id = tokens_per_batch, seed, pad_id
+        self.n_micro_batches = n_micro_batches
+        self._first_steps = [0]  # how many steps came before each epoch; grows as epochs are reached
+        self._plan: tuple[int, list[Array]] = (-1, [])
+        self._lock = threading.Lock()
+        self.steps_per_epoch = len(self._plan_of(0))
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step, counted from 1; steps tile the epochs exactly."""
+        with self._lock:
+            while self._first_steps[-1] < step:
+                n_steps = len(self._plan_of(len(self._first_steps) - 1))
+                self._first_steps.append(self._first_steps[-1] + n_steps)
+            epoch = int(np.searchsorted(self._first_steps, step, "left")) - 1
+            rows = self._plan_of(epoch)[step - 1 - self._first_steps[epoch]]
+        return [self.read(part) for part in np.array_split(rows, min(self.n_micro_batches, len(rows)))]
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield every row once, longest first; `ids` says which rows a batch holds."""
+        order = np.argsort(-self.lengths, kind="stable")
+        for rows in _cut(order, self.lengths, self.tokens_per_batch):
+            yield self.read(rows)
+
+    def read(self, rows: Array) -> Batch:
+        """Return the batch of these rows, padded to the longest: tokens (B, T), targets (B,)."""
+        lengths = self.lengths[rows]
+        columns = np.arange(lengths.max())
+        real = columns < lengths[:, None]
+        where = np.where(real, self._starts[rows][:, None] + columns, 0)
+        tokens = np.where(real, self._flat[where], self.pad_id)
+        return Batch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(real.astype(np.int64)),
+            torch.from_numpy(self._targets[rows]),
+            tuple(rows.tolist()),
+        )
+
+    def _plan_of(self, epoch: int) -> list[Array]:
+        """Return the rows of each step of an epoch; the last epoch asked for is kept."""
+        if self._plan[0] != epoch:
+            self._plan = (epoch, self._make_plan(epoch))
+        return self._plan[1]
+
+    def _make_plan(self, epoch: int) -> list[Array]:
+        n, budget = len(self.lengths), self.tokens_per_batch * self.n_micro_batches
+        order = permute(np.arange(n), n, self.seed, 2 * epoch)
+        rows_per_step = max(1, budget // max(1, int(self.lengths.mean())))
+        n_chunks = max(1, round(n / (CHUNK_BATCHES * rows_per_step)))
+        steps: list[Array] = []
+        for chunk in np.array_split(order, n_chunks):
+            steps += _cut_evenly(chunk[np.argsort(-self.lengths[chunk], kind="stable")], self.lengths, budget)
+        return [steps[i] for i in permute(np.arange(len(steps)), len(steps), self.seed, 2 * epoch + 1)]
+
+
+def _cut(order: Array, lengths: Array, budget: int) -> list[Array]:
+    """Cut rows, longest first, into groups whose padded size keeps to the budget."""
+    groups, start, sizes = [], 0, lengths[order]
+    while start < len(order):
+        n_rows = max(1, budget // int(sizes[start]))
+        groups.append(order[start : start + n_rows])
+        start += n_rows
+    return groups
+
+
+def _cut_evenly(order: Array, lengths: Array, budget: int) -> list[Array]:
+    """Cut into as few groups, by the smallest budget that does: no group is a lonely rest."""
+    groups = _cut(order, lengths, budget)
+    low, high = 1, budget
+    while low < high:
+        middle = (low + high) // 2
+        if len(smaller := _cut(order, lengths, middle)) <= len(groups):
+            groups, high = smaller, middle
+        else:
+            low = middle + 1
+    return groups
+
+
+def _refuse_empty(lengths: Array) -> None:
+    if not len(lengths):
+        raise DataError("there are no rows to make batches of", fix="check the split and its filters")
+    if not lengths.all():
+        row = int(np.flatnonzero(lengths == 0)[0])
+        raise DataError(f"row {row} has no tokens", fix="leave out rows with an empty text")
