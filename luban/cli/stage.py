@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from luban.config import Tree, fill, load_yaml, nearest, override, resolved
 from luban.errors import ConfigError
@@ -51,14 +54,12 @@ def run_stage(recipe: Recipe, log: Log, *, dry_run: bool = False) -> Result | No
 
 
 def print_plan(recipe: Recipe, log: Log) -> None:
-    """Print the resolved settings, what would run or be reused, and the time it may take."""
-    from luban.plan.estimate import estimate_seconds
+    """Print what would run or be reused, the time it may take, and the resolved settings."""
+    from luban.plan.estimate import estimate_all
 
-    total = 0.0
-    for plan in plan_recipe(recipe):
-        seconds = 0.0 if plan.status == "reused" else estimate_seconds(plan)
-        total += seconds
-        row: dict[str, Any] = {
+    plans = plan_recipe(recipe)
+    rows: list[dict[str, Any]] = [
+        {
             "stage": plan.task.name,
             "use": plan.task.stage.name,
             "status": plan.status,
@@ -66,13 +67,44 @@ def print_plan(recipe: Recipe, log: Log) -> None:
             "out": str(plan.task.out),
             "settings": resolved(plan.task.settings),
         }
-        if log.as_json:
-            log.result(row)
-        else:
-            print(f"{plan.task.name}: would be {plan.status}, about {seconds:.0f} s → {plan.task.out}")
-            for key, value in row["settings"].items():
-                print(f"    {key}: {value}")
+        for plan, seconds in zip(plans, estimate_all(plans), strict=True)
+    ]
+    total = sum(row["seconds"] for row in rows)
     if log.as_json:
+        for row in rows:
+            log.result(row)
         log.result({"seconds": round(total, 1)})
-    else:
-        print(f"in all about {total:.0f} s on this machine")
+        return
+    _print_settings(rows)
+    _print_stages(rows)
+    n_reused = sum(row["status"] == "reused" for row in rows)
+    print(f"{len(rows) - n_reused} of {len(rows)} stages would run, in about {_duration(total)}")
+
+
+def _print_settings(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        text = yaml.safe_dump(row["settings"], sort_keys=False, allow_unicode=True, default_flow_style=None)
+        print(f"{row['stage']}:")
+        print(textwrap.indent(text, "  "))
+
+
+def _print_stages(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {"reused": ("reused", "green"), "run": ("would run", "yellow"), "resume": ("would go on", "cyan")}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, place in (("stage", "left"), ("", "left"), ("about", "right"), ("folder", "left")):
+        table.add_column(name, justify=place, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        word, colour = words[row["status"]]
+        about = _duration(row["seconds"]) if row["status"] != "reused" else "–"
+        table.add_row(row["stage"], Text(word, style=colour), about, row["out"])
+    Console().print(table)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,104 @@
+"""How long a planned stage may take here: a rule of thumb that names its parts, not a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from luban.config import resolved
+from luban.files import Manifest
+from luban.plan.machine import matmul_rate
+from luban.runner import Plan
+
+TRAINING = ("pretrain", "classify")
+SECONDS_PER_MEGABYTE = {"clean": 3.0, "dedup": 1.5, "split": 0.2, "tokenizer": 0.6, "shard": 0.4, "bag": 2.0}
+"""Measured on two cores with English and Chinese text; `luban why` shows what a stage really took."""
+OVERHEAD_SECONDS = {"pretrain": 5.0, "classify": 5.0, "evaluate": 6.0, "golden": 4.0, "bag": 2.0}
+"""Start of torch, loading, looks at the validation split; the whole of a stage that has no rule."""
+MATMUL_SHARE = 0.6
+"""Share of the machine's matmul rate that training reaches."""
+UNKNOWN_BYTES = 5e6
+"""Size of an input that is not there yet and whose maker is not known."""
+USUAL_PARAMETERS = 2e6
+BYTES_PER_TOKEN = 4
+GZIP_RATIO = 2.7
+
+
+def estimate_seconds(plan: Plan, made: Mapping[Path, float] | None = None) -> float:
+    """Return the seconds a stage may take; 0 when it is reused.
+
+    What the same stage took before counts most, scaled by tokens and parameters if it trains. Else a
+    data stage costs so much a megabyte, and training 6 operations for each parameter and token at a
+    share of the measured matmul rate. A run that goes on from a checkpoint counts as a whole one.
+    `made` gives the bytes expected from stages that have not run yet. Right within a factor of three
+    for what was measured, and no better than its constants elsewhere.
+    """
+    if plan.status == "reused":
+        return 0.0
+    settings, n_bytes = resolved(plan.task.settings), _input_bytes(plan, made or {})
+    kind = plan.task.stage.name
+    if plan.earlier and plan.earlier.stage == kind:
+        return plan.earlier.seconds * _growth(plan.earlier, settings, n_bytes, plan.inputs)
+    overhead = OVERHEAD_SECONDS.get(kind, 0.5)
+    if kind in TRAINING:
+        return overhead + 6 * _work(settings, n_bytes, plan.inputs) / (matmul_rate() * MATMUL_SHARE)
+    return overhead + SECONDS_PER_MEGABYTE.get(kind, 0.0) * n_bytes / 1e6
+
+
+def estimate_all(plans: Iterable[Plan]) -> list[float]:
+    """Return the seconds of each stage of a recipe; what one will make, the next will read."""
+    made: dict[Path, float] = {}
+    seconds = []
+    for plan in plans:
+        seconds.append(estimate_seconds(plan, made))
+        if not plan.task.out.exists():
+            made[plan.task.out] = _input_bytes(plan, made)
+    return seconds
+
+
+def _growth(earlier: Manifest, settings: dict[str, Any], n_bytes: float, inputs: Mapping[str, Path]) -> float:
+    if earlier.stage not in TRAINING:
+        return 1.0
+    before = _work(earlier.settings, n_bytes, inputs)
+    return _work(settings, n_bytes, inputs) / before if before else 1.0
+
+
+def _work(settings: dict[str, Any], n_bytes: float, inputs: Mapping[str, Path]) -> float:
+    """Tokens of the whole training × parameters of the model."""
+    n_micro = settings.get("n_micro_batches", 1)
+    if settings.get("epochs"):
+        n_tokens = n_bytes / BYTES_PER_TOKEN
+        if settings.get("train_rows"):
+            n_tokens = min(n_tokens, settings["train_rows"] * settings.get("max_len", 128))
+        return settings["epochs"] * n_tokens * _parameters(settings, inputs)
+    per_batch = settings.get("tokens_per_batch") or settings.get("batch_size", 1) * settings.get("context", 1)
+    return settings.get("steps", 1) * n_micro * per_batch * _parameters(settings, inputs)
+
+
+def _parameters(settings: dict[str, Any], inputs: Mapping[str, Path]) -> float:
+    """Matrix entries that every token passes: the model's file, else its width and depth."""
+    weights = inputs["model"] / "model.safetensors" if "model" in inputs else None
+    if weights and weights.is_file():
+        return weights.stat().st_size / 4
+    model = settings.get("model") or {}
+    if model.get("dim") and model.get("n_layers"):
+        return 12.0 * model["n_layers"] * model["dim"] ** 2
+    return USUAL_PARAMETERS
+
+
+def _input_bytes(plan: Plan, made: Mapping[Path, float]) -> float:
+    return sum(
+        made.get(path, UNKNOWN_BYTES) if not path.exists() else _text_bytes(path)
+        for name, path in plan.inputs.items()
+        if name not in ("model", "tokenizer")
+    )
+
+
+def _text_bytes(path: Path) -> float:
+    manifest = Manifest.read(path) if path.is_dir() else None
+    if manifest:
+        counts = manifest.facts.get("counts", {})
+        return float(counts.get("bytes_kept") or counts.get("bytes") or sum(manifest.files.values()))
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(p.stat().st_size * (GZIP_RATIO if p.suffix == ".gz" else 1) for p in files)
