@@ -98,9 +98,14 @@ class Run:
         return sum(s.seconds for s in self.stages)
 
     @property
-    def finished(self) -> str:
-        """When the last stage started, in ISO form."""
-        return max((s.started for s in self.stages), default="")
+    def started(self) -> str:
+        """When the first stage started, in ISO form."""
+        return min((s.started for s in self.stages if s.started), default="")
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions and machine as the newest stage recorded them."""
+        return max(self.stages, key=lambda s: s.started).versions
 
     @property
     def documents(self) -> tuple[int, int] | None:

@@ -1,0 +1,1 @@
+"""The numbered parts of the report page, one file a theme."""
