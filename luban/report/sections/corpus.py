@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from luban.report.facts import FunnelStep, Run
 from luban.report.markup import Html, Section, element, folded, join, quoted, table
 from luban.report.wording import decimal, language, percent, size, whole
@@ -20,7 +22,8 @@ def funnel_section(run: Run) -> Section | None:
     lead = element(
         "p",
         f"{whole(first.documents_in)} documents came in and {whole(last.documents_out)} stayed "
-        f"({percent(last.documents_out, first.documents_in)}; by bytes {percent(last.bytes_out, first.bytes_in)}). "
+        f"({percent(last.documents_out, first.documents_in)}; {percent(last.bytes_out, first.bytes_in)} of the "
+        "bytes). "
         "Every dropped document is kept with its reason in dropped.jsonl of its stage.",
         f" {run.corpus.rejects} rows or files could not be read; see rejects.jsonl."
         if run.corpus.rejects
@@ -138,5 +141,7 @@ def _bar(value: float, most: float, colour: str) -> Html:
     return element("span", bar, class_="bar", aria_hidden="true")
 
 
-def _titled(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], numbers: tuple[int, ...]) -> Html:
+def _titled(
+    title: str, head: tuple[str, ...], rows: Sequence[Sequence[str]], numbers: tuple[int, ...]
+) -> Html:
     return element("div", element("h3", title), table(head, rows, numbers=numbers))

@@ -33,8 +33,10 @@ def models_section(run: Run) -> Section | None:
     rungs = [r for ladder in run.ladders for r in ladder.rungs if r.confusion or r.calibration or r.mistakes]
     if not rungs:
         return None
-    best = {ladder.best for ladder in run.ladders}
-    return Section("models", "Model by model", "逐个模型", join([_model(r, r in best) for r in rungs]))
+    best = [id(ladder.best) for ladder in run.ladders]
+    return Section(
+        "models", "Model by model", "逐个模型", join([_model(r, is_open=id(r) in best) for r in rungs])
+    )
 
 
 def golden_section(run: Run) -> Section | None:

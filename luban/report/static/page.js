@@ -43,7 +43,7 @@
     const toX = (px) => xLow + ((px - xStart) / (xEnd - xStart)) * (xHigh - xLow);
     const toY = (px) => yLow + ((px - yStart) / (yEnd - yStart)) * (yHigh - yLow);
     const curves = [...svg.querySelectorAll("polyline[data-name]")].map((line) => readCurve(line, toX, toY));
-    const cursor = document.createElementNS("http:" + "//www.w3.org/2000/svg", "line");
+    const cursor = document.createElementNS(svg.namespaceURI, "line");
     cursor.setAttribute("class", "cursor");
     cursor.setAttribute("y1", yStart);
     cursor.setAttribute("y2", yEnd);
