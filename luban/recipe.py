@@ -10,14 +10,14 @@ A recipe is a YAML file::
 
 `use` names a stage of `stages.STAGES`, `from` names its inputs: an earlier stage, a path,
 `bundled:PATH` for data that ships with Luban, or `package:MODULE/PATH` for a file of an installed
-package. `into` names the output folder when it is not the stage's own name. Everything else is a
-setting of that stage.
+package; for raw texts a list of them, too. `into` names the output folder when it is not the stage's
+own name. Everything else is a setting of that stage.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,9 @@ def _build_task(name: str, stages: Tree, out: Path) -> Task:
             f"{stages.place((name, 'from'))}: {name}.from = {inputs!r} does not say which input it is",
             fix=f"write from: {{{', '.join(f'{i}: ...' for i in stage.inputs)}}}",
         )
+    inputs = _numbered(stage, inputs)
     for key in inputs:
-        if key not in (*stage.inputs, *stage.optional):
+        if key not in (*stage.inputs, *stage.optional) and key.partition(":")[0] not in stage.many:
             raise ConfigError(
                 f"{stages.place((name, 'from', key))}: stage {use} has no input {key}",
                 fix=nearest(key, (*stage.inputs, *stage.optional)),
@@ -154,6 +155,25 @@ def _build_task(name: str, stages: Tree, out: Path) -> Task:
     settings = fill(stage.settings_class(), own, name)
     folder = out / str(given.get("into", name))
     return Task(name, stage, settings, {k: str(v) for k, v in inputs.items() if v}, folder)
+
+
+def _numbered(stage: Stage, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell out a list of paths as NAME, NAME:2, ... where the stage takes many."""
+    spelt: dict[str, Any] = {}
+    for key, value in inputs.items():
+        if isinstance(value, list) and key in stage.many:
+            spelt.update(numbered(key, value))
+        else:
+            spelt[key] = value
+    return spelt
+
+
+def numbered(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Return NAME, NAME:2, ... → the values.
+
+    numbered("raw", ["a", "b"]) -> {"raw": "a", "raw:2": "b"}
+    """
+    return {name if i == 1 else f"{name}:{i}": value for i, value in enumerate(values, start=1)}
 
 
 def _in_order(tasks: dict[str, Task]) -> tuple[Task, ...]:

@@ -26,6 +26,8 @@ class Stage:
     settings: str
     inputs: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
+    """Inputs that may be a list of paths; the second reaches the stage as "NAME:2", and so on."""
     resumable: bool = False
     """Its unfinished folder holds checkpoints that a later run goes on from."""
 
@@ -51,7 +53,13 @@ def _load(where: str) -> Any:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("clean", "luban.data.clean:clean", "luban.data.settings:CleanSettings", ("raw",)),
+        Stage(
+            "clean",
+            "luban.data.clean:clean",
+            "luban.data.settings:CleanSettings",
+            ("raw",),
+            many=("raw",),
+        ),
         Stage("dedup", "luban.data.dedup:dedup", "luban.data.settings:DedupSettings", ("documents",)),
         Stage("split", "luban.data.split:split", "luban.data.settings:SplitSettings", ("documents",)),
         Stage(

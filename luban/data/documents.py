@@ -28,7 +28,8 @@ def write_documents(folder: Path, rows: Iterable[dict[str, Any]]) -> int:
     A row holds id, text, source, licence and language, and after dedup and split a cluster and a split.
     """
     pa, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
-    names, schema, writer = COLUMNS, None, None
+    names: tuple[str, ...] = COLUMNS
+    schema = writer = None
     n = part = part_chars = 0
     with disk_errors(folder):
         try:
@@ -37,7 +38,9 @@ def write_documents(folder: Path, rows: Iterable[dict[str, Any]]) -> int:
                     names = (*COLUMNS, *(c for c in EXTRA_COLUMNS if group and c in group[0]))
                     schema = pa.schema([(name, pa.large_string()) for name in names])
                 if writer is None:
-                    writer = pq.ParquetWriter(folder / f"documents-{part:05d}.parquet", schema, compression="zstd")
+                    writer = pq.ParquetWriter(
+                        folder / f"documents-{part:05d}.parquet", schema, compression="zstd"
+                    )
                 columns = {name: [row[name] for row in group] for name in names}
                 writer.write_table(pa.table(columns, schema=schema))
                 n += len(group)

@@ -64,7 +64,9 @@ class FewRepeatedLines:
         lines = [line.strip() for line in document.text.split("\n") if line.strip()]
         total = sum(map(len, lines))
         share = (total - sum(map(len, set(lines)))) / max(1, total)
-        return _at_most(document, "repeated lines", share, self.max_share, "of the characters in repeated lines")
+        return _at_most(
+            document, "repeated lines", share, self.max_share, "of the characters in repeated lines"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class FewRepeatedNgrams:
         """Return the document or a Drop."""
         hashes = hash_ngrams(document.text, self.ngram, self.ngram)
         share = 1 - len(np.unique(hashes)) / len(hashes)
-        return _at_most(document, "repeated phrases", share, self.max_share, f"of the {self.ngram}-grams repeated")
+        return _at_most(
+            document, "repeated phrases", share, self.max_share, f"of the {self.ngram}-grams repeated"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,9 @@ class NoRulingCharacter:
         counts = Counter("".join(document.text.split()))
         character, n = max(counts.items(), key=lambda item: item[1], default=("", 0))
         share = n / max(1, sum(counts.values()))
-        return _at_most(document, "one character", share, self.max_share, f"of the characters are {character!r}")
+        return _at_most(
+            document, "one character", share, self.max_share, f"of the characters are {character!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

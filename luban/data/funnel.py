@@ -90,5 +90,3 @@ def document_counts(documents_in: int, bytes_in: int, kept: Kept) -> dict[str, i
         "bytes_in": bytes_in,
         "bytes_kept": kept.size_bytes,
     }
-
-

@@ -118,12 +118,12 @@ def _candidates(signatures: NDArray[np.uint32], settings: DedupSettings) -> list
     """Pairs that share a band and whose signatures agree about as much as the threshold asks."""
     n, permutations = signatures.shape
     rows = permutations // settings.bands
-    codes = [
-        _bucket_pairs(_band_keys(signatures[:, k : k + rows])) for k in range(0, permutations, rows)
-    ]
+    codes = [_bucket_pairs(_band_keys(signatures[:, k : k + rows])) for k in range(0, permutations, rows)]
     pairs = np.unique(np.concatenate(codes)) if codes else np.zeros(0, np.int64)
     left, right = pairs >> 32, pairs & 0xFFFFFFFF
-    spread = ESTIMATE_SLACK * (settings.cluster_threshold * (1 - settings.cluster_threshold) / permutations) ** 0.5
+    spread = (
+        ESTIMATE_SLACK * (settings.cluster_threshold * (1 - settings.cluster_threshold) / permutations) ** 0.5
+    )
     keep = np.zeros(len(pairs), bool)
     for at in range(0, len(pairs), BLOCK):
         part = slice(at, at + BLOCK)

@@ -53,6 +53,8 @@ class Origins:
             path = folder / ORIGINS_FILE
             tree = load_yaml(path) if path.is_file() else None
             self._read[folder] = (
-                [(glob, fill(Origin, tree.branch(glob), f"{path}: {glob}")) for glob in tree.data] if tree else []
+                [(glob, fill(Origin, tree.branch(glob), f"{path}: {glob}")) for glob in tree.data]
+                if tree
+                else []
             )
         return self._read[folder]

@@ -47,13 +47,13 @@ class CleanSettings:
 class DedupSettings:
     """Exact and near-duplicate removal by MinHash, checked by true Jaccard similarity."""
 
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Documents at least so similar are duplicates: the first is kept."""
     cluster_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Documents at least so similar are kept but share a cluster, which a split never parts."""
-    word_ngram: Count = 3
+    word_ngram: Count = 2
     """Words in an n-gram, in scripts with spaces."""
-    char_ngram: Count = 3
+    char_ngram: Count = 2
     """Characters in an n-gram, in scripts without spaces."""
     permutations: Annotated[int, Field(ge=8, le=1024)] = 120
     """Length of a signature: more find pairs near the threshold more surely."""
@@ -92,7 +92,8 @@ class SplitSettings:
         """Refuse shares that leave nothing to train on."""
         if self.validation + self.test >= 1:
             raise ConfigError(
-                f"split.validation = {self.validation} and split.test = {self.test} leave nothing to train on",
+                f"split.validation = {self.validation} and split.test = {self.test} "
+                "leave nothing to train on",
                 fix="let them add up to less than 1",
             )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from luban.data.encoding import Unreadable, decode_html, open_bytes, open_text
 from luban.data.origins import ORIGINS_FILE, Origin, Origins
-from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, Numbered, find_column, read_rows, suffix_of
+from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, Row, find_column, read_rows, suffix_of
 from luban.errors import DataError
 from luban.files import Manifest
 from luban.records import Document
@@ -182,7 +182,7 @@ def _from_table(
             yield make(number, text, row if isinstance(row, dict) else {})
 
 
-def _text_of(row: Numbered | Any, column: str | None) -> str | Unreadable:
+def _text_of(row: Row | Unreadable, column: str | None) -> str | Unreadable:
     if isinstance(row, Unreadable):
         return row
     column = column or find_column(None, TEXT_COLUMNS, list(row), "row")

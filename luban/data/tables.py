@@ -12,7 +12,19 @@ from luban.data.encoding import Unreadable, open_text
 from luban.data.extras import load_extra
 from luban.errors import DataError
 
-TEXT_COLUMNS = ("text", "content", "sentence", "document", "body", "review", "文本", "内容", "正文", "句子", "评论")
+TEXT_COLUMNS = (
+    "text",
+    "content",
+    "sentence",
+    "document",
+    "body",
+    "review",
+    "文本",
+    "内容",
+    "正文",
+    "句子",
+    "评论",
+)
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 Row = dict[str, Any]
@@ -20,7 +32,9 @@ Numbered = tuple[int, Row | Unreadable]
 """(line or row number from 1, the row or why it cannot be read)."""
 
 
-def read_rows(path: Path, check: Callable[[Sequence[str]], None] = lambda columns: None) -> Iterator[Numbered]:
+def read_rows(
+    path: Path, check: Callable[[Sequence[str]], None] = lambda columns: None
+) -> Iterator[Numbered]:
     """Yield the numbered rows of a jsonl, csv, tsv or parquet file (each but parquet may be gzip).
 
     `check` is called with the column names before the first row, for formats that have them. Raises
@@ -65,7 +79,10 @@ def _jsonl_rows(path: Path) -> Iterator[Numbered]:
             except (json.JSONDecodeError, RecursionError) as e:
                 yield number, Unreadable(f"broken JSON: {e}")
                 continue
-            yield number, row if isinstance(row, dict) else Unreadable(f"not an object: a {type(row).__name__}")
+            yield (
+                number,
+                row if isinstance(row, dict) else Unreadable(f"not an object: a {type(row).__name__}"),
+            )
 
 
 def _csv_rows(

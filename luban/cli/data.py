@@ -1,0 +1,192 @@
+"""`luban data`: raw text to clean, deduplicated, split documents and token shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from luban.log import Log
+
+app = typer.Typer(
+    help="Raw text to clean, deduplicated, split documents and token shards.", no_args_is_help=True
+)
+
+Out = typer.Option(help="Folder to write.")
+Config = typer.Option(None, help="YAML file with settings under the command's name.")
+DryRun = typer.Option(False, "--dry-run", help="Print settings and time; do nothing.")
+Json = typer.Option(False, "--json", help="JSON lines; the last has the counts.")
+Documents = typer.Argument(help="Documents folder of an earlier step.")
+
+
+@app.command("clean")
+def clean(
+    raw: list[Path] = typer.Argument(
+        help="Files or folders: txt, md, jsonl, csv, tsv, parquet, html; .gz too."
+    ),
+    out: Path = Out,
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="clean.KEY=VALUE, such as clean.min_chars=100."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Read raw files, extract and repair their text, drop what is too poor to learn from.
+
+    What was dropped is kept in dropped.jsonl with the reason, what could not be read in
+    rejects.jsonl. A SOURCES.yaml beside the files gives licences and languages by file pattern.
+
+    \b
+    Examples:
+      luban data clean texts/ --out data/clean
+      luban data clean a.jsonl.gz pages/ --out data/clean --set clean.languages=[en,zh]
+    """
+    from luban.recipe import numbered
+
+    _run("clean", numbered("raw", raw), out, config, sets, dry_run, as_json)
+
+
+@app.command("dedup")
+def dedup(
+    documents: Path = Documents,
+    out: Path = Out,
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="dedup.KEY=VALUE, such as dedup.threshold=0.8."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Drop exact and near duplicates; mark clusters of similar documents.
+
+    \b
+    Example:
+      luban data dedup data/clean --out data/dedup
+    """
+    _run("dedup", {"documents": documents}, out, config, sets, dry_run, as_json)
+
+
+@app.command("split")
+def split(
+    documents: Path = Documents,
+    out: Path = Out,
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="split.KEY=VALUE, such as split.test=0.1."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Part documents into train, validation and test, similar ones together.
+
+    \b
+    Example:
+      luban data split data/dedup --out data/split
+    """
+    _run("split", {"documents": documents}, out, config, sets, dry_run, as_json)
+
+
+@app.command("shard")
+def shard(
+    documents: Path = Documents,
+    tokenizer: Path = typer.Option(help="Tokenizer folder."),
+    out: Path = Out,
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="shard.KEY=VALUE."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Write the documents as memory-mapped tokens, ready to train on.
+
+    \b
+    Example:
+      luban data shard data/split --tokenizer data/tokenizer --out data/shards
+    """
+    inputs = {"documents": documents, "tokenizer": tokenizer}
+    _run("shard", inputs, out, config, sets, dry_run, as_json)
+
+
+@app.command("describe")
+def describe(
+    folder: Path = typer.Argument(help="Folder that clean, dedup, split or shard wrote."),
+    as_json: bool = Json,
+) -> None:
+    """Show what a folder holds: funnel, languages, licences, lengths.
+
+    \b
+    Example:
+      luban data describe data/clean
+    """
+    from luban.data.describe import describe_folder
+    from luban.log import Log
+
+    facts = describe_folder(folder)
+    if as_json:
+        Log(as_json=True).result(facts)
+    else:
+        _print_facts(facts)
+
+
+def _run(
+    name: str,
+    inputs: Mapping[str, Path | str | None],
+    out: Path,
+    config: Path | None,
+    sets: list[str],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from luban.cli.stage import one_stage, run_stage
+    from luban.log import Log
+
+    log = Log(as_json=as_json)
+    result = run_stage(one_stage(name, name, inputs, out, config=config, sets=sets), log, dry_run=dry_run)
+    if result is None:
+        return
+    _close(name, result.status, out, result.manifest.facts, log)
+
+
+def _close(name: str, status: str, out: Path, facts: dict[str, Any], log: Log) -> None:
+    if log.as_json:
+        log.result({"stage": name, "status": status, "out": str(out), "counts": facts["counts"]})
+    else:
+        _print_facts(facts)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    from luban.cli.scores import print_table
+
+    print("  ".join(f"{key} {value:,}" for key, value in facts.get("counts", {}).items()))
+    if facts.get("funnel"):
+        rows = [
+            (
+                step["step"],
+                f"{step['documents_in']:,}",
+                f"{step['documents_in'] - step['documents_out']:,}",
+                _megabytes(step["bytes_in"]),
+                _megabytes(step["bytes_out"]),
+                _example(step["example"]),
+            )
+            for step in facts["funnel"]
+        ]
+        print_table(("step", "documents", "dropped", "MB in", "MB out", "example of what was dropped"), rows)
+    for key in ("languages", "licences", "splits", "lengths"):
+        if facts.get(key):
+            print_table((key, "what"), [(str(k), _plain(v)) for k, v in list(facts[key].items())[:20]])
+    if facts.get("rejects"):
+        print(f"{facts['rejects']} files or rows could not be read: see rejects.jsonl")
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.2f}"
+
+
+def _example(example: dict[str, str] | None) -> str:
+    if not example:
+        return ""
+    text = " ".join(example["text"].split())
+    return f"{example['detail']}: {text[:40]}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
