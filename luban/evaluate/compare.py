@@ -65,7 +65,7 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise DataError(
             f"{folder} holds no {PREDICTIONS}, so it is not a folder of scores",
-            fix="make one with `luban evaluate MODEL DATA --out SCORES`, or name two model folders and the data",
+            fix="make one with `luban evaluate MODEL DATA --out SCORES`, or give the data too",
         )
     rows = list(read_jsonl(path))
     if not rows:

@@ -56,6 +56,7 @@ def bag(settings: BagSettings, inputs: Mapping[str, Path], out: Path, log: Log) 
     seconds = time.perf_counter() - start
     save_bag(fitted, out)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
+    write_jsonl(out / "test.jsonl.gz", ({"id": e.id, "text": e.text, "label": e.label} for e in examples.test))
     return {
         "counts": {
             "parameters": fitted.n_parameters,
@@ -81,14 +82,17 @@ def fit(examples: Examples, settings: BagSettings) -> Bag:
     labels = sorted({example.label for example in examples.train}, key=examples.labels.index)
     if len(labels) < 2:
         raise DataError(
-            f"the training rows hold {len(labels)} label, and a classifier needs two", fix="check the label column"
+            f"the training rows hold {len(labels)} label, and a classifier needs two",
+            fix="check the label column",
         )
     vectoriser = _vectoriser(is_mostly_cjk(texts), settings.ngrams)
     vectoriser.set_params(max_features=settings.max_features, min_df=2 if len(texts) >= 1000 else 1)
     try:
         counts = vectoriser.fit_transform(texts)
     except ValueError as e:
-        raise DataError(f"no n-gram can be counted: {e}", fix="check that the text column holds words") from None
+        raise DataError(
+            f"no n-gram can be counted: {e}", fix="check that the text column holds words"
+        ) from None
     targets = np.array([labels.index(example.label) for example in examples.train])
     linear = LogisticRegression(C=settings.regularisation, max_iter=1000).fit(counts, targets)
     weights, bias = linear.coef_, linear.intercept_
@@ -115,7 +119,9 @@ def save_bag(fitted: Bag, folder: Path) -> None:
         "ngrams": vectoriser.ngram_range[1],
     }
     write_json(folder / "config.json", config)
-    write_json(folder / "vocabulary.json", sorted(vectoriser.vocabulary_, key=vectoriser.vocabulary_.__getitem__))
+    write_json(
+        folder / "vocabulary.json", sorted(vectoriser.vocabulary_, key=vectoriser.vocabulary_.__getitem__)
+    )
     tensors = {"weights": fitted.weights, "bias": fitted.bias, "idf": vectoriser.idf_}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "weights.safetensors")
 
@@ -138,7 +144,8 @@ def load_bag(folder: Path) -> Bag:
     expected = (len(config["labels"]), len(words))
     if weights.shape != expected or bias.shape != expected[:1] or idf.shape != expected[1:]:
         raise CheckpointError(
-            f"{folder / 'weights.safetensors'}: weights are {weights.shape}, config and vocabulary say {expected}",
+            f"{folder / 'weights.safetensors'}: weights are {weights.shape}, "
+            f"config and vocabulary say {expected}",
             fix="fit the baseline again",
         )
     vectoriser = _vectoriser(config["analyzer"] == "char", config["ngrams"] - (config["analyzer"] == "char"))

@@ -55,10 +55,11 @@ class Classifier:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """Open a folder of `luban train --task classify`, of the bag baseline, or of a Hugging Face classifier."""
+    """Open a folder of `luban train --task classify` or bag, or of a Hugging Face classifier."""
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder} holds no config.json, so it is not a model", fix="name a folder that `luban train` wrote"
+            f"{folder} holds no config.json, so it is not a model",
+            fix="name a folder that `luban train` wrote",
         )
     config = read_json(folder / "config.json")
     if config.get("model_type") == MODEL_TYPE:
@@ -92,7 +93,11 @@ def model_classifier(model: Model, tokenizer: Tokenizer, max_len: int) -> Classi
         device = next(model.parameters()).device
         sequences = encode_texts(tokenizer, texts, max_len).ids
         batches = Bucketed(
-            sequences, [0] * len(sequences), tokens_per_batch=TOKENS_PER_BATCH, seed=0, pad_id=tokenizer.pad_id or 0
+            sequences,
+            [0] * len(sequences),
+            tokens_per_batch=TOKENS_PER_BATCH,
+            seed=0,
+            pad_id=tokenizer.pad_id or 0,
         )
         rows = np.zeros((len(sequences), len(model.config.head.labels)), np.float64)
         for batch in batches.in_order():
@@ -107,7 +112,7 @@ def model_classifier(model: Model, tokenizer: Tokenizer, max_len: int) -> Classi
 
 
 def longest(folder: Path, max_len: int) -> int:
-    """Return how many tokens of a text the folder's model reads: what it was trained on, at most `max_len`."""
+    """Return how many tokens of a text the folder's model reads: as in training, at most `max_len`."""
     path = folder / "tokenizer_config.json"
     named = read_json(path).get("model_max_length") if path.is_file() else None
     return min(max_len, named) if isinstance(named, int) and named > 0 else max_len
@@ -121,7 +126,9 @@ def read_texts(path: Path, column: str | None = None) -> list[str]:
                 return [line.rstrip("\r\n") for line in f if line.strip()]
         return [_text(path, number, row, column) for number, row in read_rows(path)]
     except Unreadable as e:
-        raise DataError(f"{path} cannot be read: {e}", fix="give a text file, jsonl, csv, tsv or parquet") from None
+        raise DataError(
+            f"{path} cannot be read: {e}", fix="give a text file, jsonl, csv, tsv or parquet"
+        ) from None
 
 
 def _text(path: Path, number: int, row: Row | Unreadable, column: str | None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luban.errors import ConfigError
 from luban.train.settings import Count, Positive, Share, TrainSettings
 
 
@@ -69,7 +70,17 @@ class ClassifySettings(TrainSettings):
     model: ModelSettings | None = None
     """What to build when no model folder is given; null chooses by the amount of data."""
     epochs: Positive | None = None
-    """Passes over the training rows, instead of `steps`."""
+    """Passes over the training rows; null chooses, unless `steps` is given."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
+    lr: Annotated[float, Field(ge=0, lt=10)] = 0.0
+    """Peak learning rate; 0: chosen by the model's width, and lower for one that has learnt already."""
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two looks at the validation rows; 0: after each epoch."""
+    save_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two checkpoints to resume from; 0: after each epoch."""
+    patience: Annotated[int, Field(ge=0)] = 3
+    """Stop after so many looks without a better validation loss; 0: never."""
     tokens_per_batch: Count = 2048
     """Tokens in a micro-batch; rows of like length share one, so that little is padding."""
     max_len: Count = 128
@@ -87,7 +98,16 @@ class ClassifySettings(TrainSettings):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
     train_rows: Count | None = None
-    """Use only so many training rows."""
+    """Use only so many training rows, drawn by the seed."""
+
+    def __post_init__(self) -> None:
+        if self.steps and self.epochs:
+            raise ConfigError(
+                f"epochs = {self.epochs:g} and steps = {self.steps} contradict each other",
+                fix="give one of them",
+            )
+        if self.steps:
+            TrainSettings.__post_init__(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,8 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> int:
         frozen |= matched
     if frozen == set(names):
         raise ConfigError(
-            f"freeze = {list(patterns)} leaves nothing to train", fix="leave the head out, such as with 'trunk.*'"
+            f"freeze = {list(patterns)} leaves nothing to train",
+            fix="leave the head out, such as with 'trunk.*'",
         )
     total = 0
     for name, parameter in model.named_parameters():
@@ -38,7 +39,9 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> int:
     return total
 
 
-def lr_scale(model: nn.Module, head_lr_scale: float = 1.0, layer_lr_decay: float = 1.0) -> Callable[[str], float]:
+def lr_scale(
+    model: nn.Module, head_lr_scale: float = 1.0, layer_lr_decay: float = 1.0
+) -> Callable[[str], float]:
     """Return the function from a parameter's name to its multiple of the learning rate.
 
     The head gets `head_lr_scale`; the top block 1, each block below `layer_lr_decay` times the one
@@ -59,7 +62,9 @@ def lr_scale(model: nn.Module, head_lr_scale: float = 1.0, layer_lr_decay: float
 
 
 def _near(pattern: str, names: Sequence[str]) -> str:
-    parts = sorted({f"{name.rpartition('.')[0]}.*" for name in names} | {f"{n.split('.')[0]}.*" for n in names})
+    parts = sorted(
+        {f"{name.rpartition('.')[0]}.*" for name in names} | {f"{n.split('.')[0]}.*" for n in names}
+    )
     literal = pattern if pattern.endswith("*") else f"{pattern}.*"
     if any(fnmatchcase(name, literal) for name in names):
         return f"did you mean {literal!r}?"

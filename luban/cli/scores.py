@@ -1,0 +1,58 @@
+"""Tables of scores for people, shared by the verbs that score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_CLASSES = 20
+"""Confusion matrices with more classes are not printed; scores.json has them whole."""
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table to stdout: the last column is read as text, the others as they are."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i in (0, len(header) - 1) else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    if title:
+        console.print(Text(f"\n{title}", style="bold"))
+    console.print(table)
+
+
+def print_scores(scores: Mapping[str, Any]) -> None:
+    """Print the content of scores.json."""
+    rows = [
+        (name, f"{s['value']:.4f}", f"{s['low']:.4f} to {s['high']:.4f}", str(s["n"]))
+        for name, s in scores["metrics"].items()
+    ]
+    print_table(("score", "value", "interval", "n"), rows)
+    if scores.get("per_class"):
+        _print_classes(scores["per_class"])
+    if scores.get("confusion"):
+        _print_confusion(scores["confusion"])
+    if scores.get("latency_ms") is not None:
+        print(f"\n{scores['latency_ms']:.1f} ms for one text (median); {scores['parameters']:,} parameters")
+    print(scores["signature"])
+
+
+def _print_classes(per_class: Mapping[str, Mapping[str, float]]) -> None:
+    rows = [
+        (name, f"{s['precision']:.4f}", f"{s['recall']:.4f}", f"{s['f1']:.4f}", f"{s['support']:.0f}")
+        for name, s in per_class.items()
+    ]
+    print_table(("label", "precision", "recall", "f1", "rows"), rows, "by label")
+
+
+def _print_confusion(confusion: Mapping[str, Any]) -> None:
+    labels, counts = confusion["labels"], confusion["counts"]
+    if len(labels) > MAX_CLASSES:
+        return
+    rows = [(name, *map(str, row), "") for name, row in zip(labels, counts, strict=True)]
+    print_table(("label \\ predicted", *labels, ""), rows, "confusion")

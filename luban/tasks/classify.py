@@ -1,0 +1,265 @@
+"""Text classification: rows with labels → a model folder that knows them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from luban.data.batches import Bucketed
+from luban.data.examples import Examples, read_examples
+from luban.errors import DataError
+from luban.evaluate.golden import GOLDEN, record
+from luban.evaluate.metrics import confusion, summary_scores
+from luban.files import read_json, write_json, write_jsonl
+from luban.log import Log
+from luban.models.build import build_model
+from luban.models.config import HeadConfig
+from luban.models.families import FAMILIES
+from luban.models.load import load_model, read_config, save_model
+from luban.models.model import Model
+from luban.objectives import classes
+from luban.records import Example
+from luban.stages import Facts
+from luban.tasks.sequences import Sequences, encode_texts
+from luban.tasks.settings import ClassifySettings, ModelSettings
+from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer.train import train_bpe
+from luban.train.run import run_training
+from luban.tune.freeze import freeze, lr_scale
+
+N_GOLDEN = 8
+EPOCHS_SCRATCH, EPOCHS_TUNED = 8, 2
+"""Passes when the settings name none; patience may end them earlier."""
+
+
+def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
+    """Train a classifier and leave its best weights in `out`."""
+    # The split is the same for every seed and model, so that their scores can be compared.
+    examples = read_examples(inputs["data"], settings.columns, eval_path=inputs.get("eval"))
+    for text in examples.warnings:
+        log.warn(text)
+    train = _train_rows(examples, settings)
+    labels = [label for label in examples.labels if label in {e.label for e in train}]
+    _check(train, examples.validation, labels, inputs["data"])
+
+    tokenizer, model = _tokenizer_and_model(settings, inputs, out, train, labels, log)
+    max_len = min(settings.max_len, model.config.max_len)
+    n_frozen = freeze(model, settings.freeze) if settings.freeze else 0
+    fit = _Rows(tokenizer, train, labels, max_len, settings)
+    held_out = _Rows(
+        tokenizer, [e for e in examples.validation if e.label in labels], labels, max_len, settings
+    )
+    if n_cut := fit.sequences.n_cut:
+        log.say(f"{n_cut} of {len(train)} texts are longer than max_len = {max_len} tokens and are cut")
+    plan = _plan(settings, fit.batches.steps_per_epoch, model, is_new="model" not in inputs)
+
+    start = time.perf_counter()
+    facts = run_training(
+        model,
+        fit.batches,
+        partial(classes, label_smoothing=settings.label_smoothing),
+        plan,
+        out,
+        log,
+        evaluate=partial(_evaluate, model, held_out.batches, len(labels)),
+        lr_scale=lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay),
+    )
+    seconds = time.perf_counter() - start
+    _save(model, tokenizer, max_len, held_out.texts, out)
+    write_jsonl(out / "rejects.jsonl", examples.rejects)
+    write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
+    parameters = sum(p.numel() for p in model.parameters())
+    return facts | {
+        "counts": {
+            "parameters": parameters,
+            "trainable": parameters - n_frozen,
+            "train_rows": len(train),
+            "validation_rows": len(examples.validation),
+            "test_rows": len(examples.test),
+            "cut_rows": n_cut,
+            "steps": facts.get("counts", {}).get("steps", plan.steps),
+            "epoch_steps": fit.batches.steps_per_epoch,
+        },
+        "family": model.config.family,
+        "labels": labels,
+        "label_counts": dict(Counter(e.label for e in train)),
+        "train_seconds": round(seconds, 2),
+        "lr": plan.lr,
+        "rejects": len(examples.rejects),
+        "warnings": list(examples.warnings),
+    }
+
+
+class _Rows:
+    """Examples encoded once, with the batches that serve them."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        max_len: int,
+        settings: ClassifySettings,
+    ):
+        self.texts = [e.text for e in examples]
+        self.sequences: Sequences = encode_texts(tokenizer, self.texts, max_len)
+        number = {label: i for i, label in enumerate(labels)}
+        self.batches = Bucketed(
+            self.sequences.ids,
+            [number[e.label] for e in examples],
+            tokens_per_batch=settings.tokens_per_batch,
+            seed=settings.seed,
+            n_micro_batches=settings.n_micro_batches,
+            pad_id=tokenizer.pad_id or 0,
+        )
+
+
+def advise(n_rows: int) -> tuple[ModelSettings, str]:
+    """Return the model to build from scratch for so many training rows, and why."""
+    if n_rows < 2000:
+        return ModelSettings(family="lstm", size="tiny"), (
+            f"{n_rows} training rows: a small LSTM, which needs the fewest; "
+            "a pretrained --model would do better"
+        )
+    return ModelSettings(family="bert", size="tiny"), (
+        f"{n_rows} training rows: a small Transformer encoder; a pretrained --model would do better"
+    )
+
+
+def _train_rows(examples: Examples, settings: ClassifySettings) -> list[Example]:
+    rows = list(examples.train)
+    if settings.train_rows is not None and settings.train_rows < len(rows):
+        rows = random.Random(settings.seed).sample(rows, settings.train_rows)
+    return rows
+
+
+def _check(
+    train: Sequence[Example], validation: Sequence[Example], labels: Sequence[str], data: Path
+) -> None:
+    if len(labels) < 2:
+        names = ", ".join(map(repr, labels)) or "none"
+        raise DataError(
+            f"{data}: the training rows hold {len(labels)} label ({names}), and a classifier needs two",
+            fix="check the label column (--set train.columns.label=NAME)",
+        )
+    if not any(e.label in labels for e in validation):
+        raise DataError(
+            f"{data}: {len(train)} training rows but no validation row with their labels",
+            fix="give more rows, a split column with `validation`, or --eval FILE",
+        )
+
+
+def _tokenizer_and_model(
+    settings: ClassifySettings,
+    inputs: Mapping[str, Path],
+    out: Path,
+    train: Sequence[Example],
+    labels: Sequence[str],
+    log: Log,
+) -> tuple[Tokenizer, Model]:
+    if folder := inputs.get("model"):
+        config = read_config(folder)
+        head = _head(labels, settings.pool or habit(config.family))
+        torch.manual_seed(settings.seed)
+        return load_tokenizer(folder), load_model(folder, head=head)
+    choice, why = (settings.model, "") if settings.model else advise(len(train))
+    if why:
+        log.say(why)
+    tokenizer = _tokenizer(settings, inputs.get("tokenizer"), out, choice.family, train)
+    changes = {
+        k: v for k, v in dataclasses.asdict(choice).items() if v is not None and k not in ("family", "size")
+    }
+    config = FAMILIES[choice.family].config(
+        choice.size,
+        vocab_size=tokenizer.vocab_size,
+        head=_head(labels, settings.pool or habit(choice.family)),
+        **changes,
+    )
+    return tokenizer, build_model(config, seed=settings.seed)
+
+
+def habit(family: str) -> str:
+    """Return how a family makes one vector of a text: see `ClassifySettings.pool`."""
+    return {"bert": "first", "lstm": "mean"}.get(family, "last")
+
+
+def _head(labels: Sequence[str], pool: str) -> HeadConfig:
+    return HeadConfig(kind="classes", n_classes=len(labels), labels=tuple(labels), pool=pool)
+
+
+def _tokenizer(
+    settings: ClassifySettings, given: Path | None, out: Path, family: str, train: Sequence[Example]
+) -> Tokenizer:
+    if given:
+        return load_tokenizer(given)
+    if (out / "tokenizer.json").is_file():  # an interrupted run made it
+        return load_tokenizer(out)
+    tokenizer = train_bpe([e.text for e in train], settings.vocab_size, template=family == "bert")
+    tokenizer.save(out)
+    return tokenizer
+
+
+def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: bool) -> ClassifySettings:
+    """Return the settings with everything that was left open decided."""
+    epochs = settings.epochs or (EPOCHS_SCRATCH if is_new else EPOCHS_TUNED)
+    steps = settings.steps or max(2, math.ceil(epochs * per_epoch))
+    return dataclasses.replace(
+        settings,
+        epochs=None,
+        steps=steps,
+        lr=settings.lr or advised_lr(model.config.dim, is_new=is_new),
+        warmup_steps=min(settings.warmup_steps, steps // 5),
+        evaluate_every_steps=settings.evaluate_every_steps or min(per_epoch, steps),
+        save_every_steps=settings.save_every_steps or min(per_epoch, steps),
+    )
+
+
+def advised_lr(dim: int, *, is_new: bool) -> float:
+    """Return a peak learning rate: constant from scratch, falling with width for a trained model."""
+    return 1e-3 if is_new else min(1e-3, 2e-4 * (384 / dim) ** 2)
+
+
+@torch.no_grad()
+def _evaluate(model: Model, batches: Bucketed, n_classes: int) -> dict[str, float]:
+    """Return loss (nats per row), accuracy and macro F1 on the validation rows."""
+    model.eval()
+    device = next(model.parameters()).device
+    total, labels, predicted = 0.0, [], []
+    for batch in batches.in_order():
+        moved = batch.to(device)
+        logits = model(moved.tokens, moved.documents).float()
+        total += F.cross_entropy(logits, moved.targets, reduction="sum").item()
+        labels.append(moved.targets.cpu().numpy())
+        predicted.append(logits.argmax(-1).cpu().numpy())
+    truth = np.concatenate(labels)
+    scores = summary_scores(confusion(truth, np.concatenate(predicted), n_classes))
+    return {
+        "loss": total / len(truth),
+        "accuracy": float(scores["accuracy"]),
+        "macro_f1": float(scores["macro_f1"]),
+    }
+
+
+def _save(model: Model, tokenizer: Tokenizer, max_len: int, texts: Sequence[str], out: Path) -> None:
+    model.to("cpu")
+    save_model(model, out)
+    tokenizer.save(out)
+    config = read_json(out / "tokenizer_config.json")
+    write_json(out / "tokenizer_config.json", {**config, "model_max_length": max_len})
+    prompts = [t for t in texts if len(t) < 2 * max_len][:N_GOLDEN] or [t[:max_len] for t in texts[:N_GOLDEN]]
+    record(model, tokenizer, prompts, out / GOLDEN)
+
+
+def _plain_row(example: Example) -> dict[str, Any]:
+    return {"id": example.id, "text": example.text, "label": example.label}
