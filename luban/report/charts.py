@@ -42,13 +42,13 @@ class Axis:
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Return round numbers between low and high.
 
-    ticks(0, 10) -> [0, 2, 4, 6, 8, 10]
+    ticks(0, 8) -> [0, 2, 4, 6, 8]
     """
     if high <= low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    gap = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    gap = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.7)
     first = math.ceil(low / gap - 1e-9)
     return [round(i * gap, 12) for i in range(first, math.floor(high / gap + 1e-9) + 1)]
 
@@ -85,8 +85,8 @@ def line_chart(
     return join(_legend(lines) if len(lines) > 1 else None, svg)
 
 
-def whisker_chart(rows: Sequence[tuple[str, Score]]) -> Html:
-    """Draw each score as a dot on its interval, one row each."""
+def whisker_chart(rows: Sequence[tuple[str, Score]], best: str | None = None) -> Html:
+    """Draw each score as a dot on its interval, one row each; the best has a colour of its own."""
     ends = [v for _, s in rows for v in (s.low, s.value, s.high) if v is not None]
     x = _axis(ends, 12, WIDTH - 12, 0.08)
     height = 44 * len(rows) + 30
@@ -103,7 +103,7 @@ def whisker_chart(rows: Sequence[tuple[str, Score]]) -> Html:
         parts += [
             element("text", name, x=12, y=top + 16, class_="label"),
             element("text", score_text(score), x=WIDTH - 12, y=top + 16, class_="label value end"),
-            _whisker(score, x, top + 31, i),
+            _whisker(score, x, top + 31, 2 if name == best else 0),
         ]
     label = "; ".join(f"{name} {score_text(score)}" for name, score in rows)
     return element("svg", element("title", label), parts, viewBox=f"0 0 {WIDTH} {height}", role="img")
@@ -112,7 +112,7 @@ def whisker_chart(rows: Sequence[tuple[str, Score]]) -> Html:
 def reliability_chart(bins: Sequence[Bin]) -> Html:
     """Draw how often a model is right against how sure it is; the diagonal is honest."""
     side, most = 300, max(b.n for b in bins)
-    x, y = Axis(0, 1, 44, side - 12), Axis(0, 1, side - 42, 12)
+    x, y = Axis(0, 1, 52, side - 12), Axis(0, 1, side - 42, 12)
     parts: list[Html] = [_y_ticks(y, x), _x_ticks(x, side - 42), _names("confidence", "accuracy", x, side)]
     for b in bins:
         left, right = x(b.low), x(b.high)

@@ -22,9 +22,8 @@ def funnel_section(run: Run) -> Section | None:
     lead = element(
         "p",
         f"{whole(first.documents_in)} documents came in and {whole(last.documents_out)} stayed "
-        f"({percent(last.documents_out, first.documents_in)}; {percent(last.bytes_out, first.bytes_in)} of the "
-        "bytes). "
-        "Every dropped document is kept with its reason in dropped.jsonl of its stage.",
+        f"({percent(last.documents_out, first.documents_in)}, and {percent(last.bytes_out, first.bytes_in)} "
+        "of the bytes). Every dropped document is kept with its reason in dropped.jsonl of its stage.",
         f" {run.corpus.rejects} rows or files could not be read; see rejects.jsonl."
         if run.corpus.rejects
         else "",
@@ -80,9 +79,7 @@ def tokenizer_section(run: Run) -> Section | None:
     ]
     head = ("stage", "vocabulary", "language", "bytes per token")
     lead = element("p", "More bytes per token mean shorter sequences for the same text.")
-    return Section(
-        "tokenizer", "Tokenizer", "分词器", join(lead, table(head, rows, numbers=(1,), class_="bars"))
-    )
+    return Section("tokenizer", "Tokenizer", "分词器", join(lead, table(head, rows, class_="bars")))
 
 
 def _step(step: FunnelStep, most: int, most_bytes: int) -> Html:

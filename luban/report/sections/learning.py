@@ -16,8 +16,16 @@ def curves_section(run: Run) -> Section | None:
     drawn = [t for t in run.trainings if t.loss or t.looks]
     if not drawn:
         return None
-    drawn.sort(key=lambda t: not t.is_language_model)
-    return Section("curves", "Learning curves", "学习曲线", join([_training(run, t) for t in drawn]))
+    writers = [t for t in drawn if t.is_language_model]
+    others = [t for t in drawn if not t.is_language_model]
+    shown = writers or others[:1]
+    rest = [
+        folded(join(element("b", t.stage.name), f" {_in_short(t)}"), _training(t))
+        for t in others
+        if t not in shown
+    ]
+    body = [join(element("h3", t.stage.name), _training(t)) for t in shown]
+    return Section("curves", "Learning curves", "学习曲线", join(body, rest))
 
 
 def samples_section(run: Run) -> Section | None:
@@ -35,7 +43,15 @@ def samples_section(run: Run) -> Section | None:
     return Section("samples", "Samples over time", "生成样例", join(lead, parts))
 
 
-def _training(run: Run, training: Training) -> Html:
+def _in_short(training: Training) -> str:
+    words = [training.family, duration(training.seconds or training.stage.seconds)]
+    for name in ("loss", "accuracy"):
+        if name in training.best.values:
+            words.append(f"validation {name} {decimal(training.best.values[name])}")
+    return " · ".join(w for w in words if w)
+
+
+def _training(training: Training) -> Html:
     facts = [
         f"{training.family}" if training.family else "",
         f"{magnitude(training.counts.get('parameters'))} parameters"
@@ -50,8 +66,7 @@ def _training(run: Run, training: Training) -> Html:
     ]
     return element(
         "div",
-        element("h3", training.stage.name),
-        element("p", " · ".join(f for f in facts if f), class_="soft"),
+        element("p", [element("span", f) for f in facts if f], class_="facts soft"),
         [element("p", w, class_="note") for w in training.warnings],
         element("div", _loss(training), _second(training), _rate(training), class_="figures"),
     )
@@ -63,7 +78,15 @@ def _loss(training: Training) -> Html:
     bits = training.looked("bits_per_byte")
     # Both are sums over the same text, so one is a fixed multiple of the other.
     right = ("bits per byte", bits[-1][1] / looked[-1][1]) if bits and looked and looked[-1][1] > 0 else None
-    return figure("Loss", line_chart(lines, x_name="step", y_name="nats per target", right=right))
+    return figure(
+        "Loss",
+        line_chart(
+            lines,
+            x_name="step",
+            y_name="nats per target" if training.is_language_model else "nats per row",
+            right=right,
+        ),
+    )
 
 
 def _second(training: Training) -> Html | None:

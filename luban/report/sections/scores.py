@@ -86,7 +86,12 @@ def _ladder(ladder: Ladder) -> Html:
     for name, caption in (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1")):
         scored = [(r.title, r.metrics[name]) for r in ladder.rungs if name in r.metrics]
         if scored:
-            charts.append(figure(f"{caption} with its interval", whisker_chart(scored)))
+            charts.append(
+                figure(
+                    f"{caption} with its interval",
+                    whisker_chart(scored, ladder.best.title if ladder.best else None),
+                )
+            )
     n = next((s.n for r in ladder.rungs if (s := r.metrics.get("accuracy"))), None)
     rows_text = f" · {whole(n)} rows" if n else ""
     spoken = f"{language(ladder.language)} · " if ladder.language else ""
@@ -126,13 +131,15 @@ def _language_model(run: Run) -> Html:
 
 def _model(rung: Rung, is_open: bool) -> Html:
     name = rung.model.name if rung.model else rung.stage.name
-    body = element("div", _confusion(rung), _reliability(rung), class_="figures")
+    body = element(
+        "div", element("div", _confusion(rung), _per_class(rung)), _reliability(rung), class_="figures"
+    )
     return element(
         "details",
         element(
             "summary", element("b", name), f" {rung.title} · accuracy {score(rung.metrics.get('accuracy'))}"
         ),
-        element("div", body, _per_class(rung), _mistakes(rung), _signature(rung), class_="folded"),
+        element("div", body, _mistakes(rung), _signature(rung), class_="folded"),
         open=is_open,
     )
 
