@@ -31,7 +31,7 @@ VERBS = (
 """One module each in this package, in the order of the craft."""
 
 STOPPED = 130
-USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """What typer raises for a wrong command line; newer ones carry a click of their own."""
 
 
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     named = tuple(a for a in arguments[:1] if a in VERBS)
     try:
-        code = build_app(named or VERBS)(arguments, standalone_mode=False)
+        code = build_app(named or VERBS)(arguments, prog_name="luban", standalone_mode=False)
         if code == STOPPED:  # typer turns Ctrl-C into this code
             return _stopped()
         return code if isinstance(code, int) else 0

@@ -84,7 +84,7 @@ def _print_tree(chain: list[Link]) -> None:
     branches = {0: root}
     for link in chain[1:]:
         branches[link[0]] = branches[link[0] - 1].add(_label(link))
-    Console().print(root)
+    Console().print(root, soft_wrap=True)  # a line a link, however long, for grep
 
 
 def _label(link: Link) -> Any:

@@ -73,7 +73,9 @@ def examine(run_folder: Path = Path("runs")) -> list[Check]:
 def _python() -> list[Check]:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < OLDEST_PYTHON:
-        return [Check("python", "problem", found, f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer")]
+        return [
+            Check("python", "problem", found, f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer")
+        ]
     return [Check("python", "ok", found)]
 
 
@@ -110,7 +112,7 @@ def _compiler() -> list[Check]:
     version = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, timeout=20)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "check.cpp")
-        source.write_text("#include <cmath>\nextern \"C\" double f(double x) { return std::sqrt(x); }\n")
+        source.write_text('#include <cmath>\nextern "C" double f(double x) { return std::sqrt(x); }\n')
         build = [command, "-shared", "-fPIC", "-o", f"{folder}/check.so", str(source)]
         done = subprocess.run(build, capture_output=True, text=True, check=False, timeout=60)
     name = (version.stdout.splitlines() or [command])[0]
@@ -126,18 +128,24 @@ def _cores() -> list[Check]:
     if granted < cores:
         found += f"; the container allows the time of {granted:g}"
     if granted < 1:
-        return [Check("cores", "warning", found, "give the container at least one core; training will be slow")]
+        return [
+            Check("cores", "warning", found, "give the container at least one core; training will be slow")
+        ]
     return [Check("cores", "ok", found)]
 
 
 def _memory() -> list[Check]:
     memory = read_memory()
     if memory is None:
-        return [Check("memory", "warning", "unknown on this system", f"have {_size(COMFORTABLE_MEMORY)} or more")]
+        return [
+            Check("memory", "warning", "unknown on this system", f"have {_size(COMFORTABLE_MEMORY)} or more")
+        ]
     where = "in this container" if memory.limited else "in all"
     found = f"{_size(memory.total)} {where}, {_size(memory.free)} free"
     verdict = _grade(memory.free, NEEDED_MEMORY, COMFORTABLE_MEMORY)
-    return [Check("memory", verdict, found, "" if verdict == "ok" else "close other programs or allow it more")]
+    return [
+        Check("memory", verdict, found, "" if verdict == "ok" else "close other programs or allow it more")
+    ]
 
 
 def _places(what: str, run_folder: Path, look: Callable[[str, Path], Check]) -> list[Check]:

@@ -105,7 +105,9 @@ def matmul_rate() -> float:
         if fresh and known["cores"] == usable_cores() and math.isfinite(known["rate"]) and known["rate"] > 0:
             return float(known["rate"])
     rate = _measure()
-    with contextlib.suppress(OSError, DiskError):  # a home that cannot be written costs a measurement each time
+    with contextlib.suppress(
+        OSError, DiskError
+    ):  # a home that cannot be written costs a measurement each time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"rate": rate, "cores": usable_cores(), "measured": time.time()})
     return rate

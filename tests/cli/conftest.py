@@ -13,7 +13,7 @@ from luban.cli import main as cli
 
 ROOT = Path(__file__).parent.parent.parent
 
-DRIVER = '''
+DRIVER = """
 import sys, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ sys.modules["luban.report.page"], sys.modules["luban.report.summary"] = page, su
 if __name__ == "__main__":
     from luban.cli.main import main
     main()
-'''
+"""
 
 RECIPE = """\
 recipe: toys

@@ -170,7 +170,9 @@ def test_a_full_disk_is_told_with_the_free_space_and_what_is_kept(
     partial.mkdir()
     (partial / "data").write_text("x")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskError, match=r"no space left while writing .*out \(\d+ MB free\)\n.*stages are kept"):
+    with pytest.raises(
+        DiskError, match=r"no space left while writing .*out \(\d+ MB free\)\n.*stages are kept"
+    ):
         publish(partial, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(DiskError, match="MB free"), disk_errors(tmp_path / "not" / "there"):
