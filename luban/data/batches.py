@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from luban.data.order import permute
+from luban.data.order import endless, permute
 from luban.data.shards import open_shard
 from luban.errors import DataError
 from luban.records import IGNORE, Batch
 
 CHUNK_BATCHES = 50
 """Rows of like length are sought among so many steps' worth: few enough to keep the order random."""
+BLUR = 0.1
+"""Lengths are compared with so much noise, or small data would make the same batches every epoch."""
 Array = np.ndarray[Any, Any]
 
 
@@ -41,12 +43,7 @@ class PackedWindows:
         per_step = self.batch_size * self.n_micro_batches
         if self.n_windows < per_step:
             raise self._too_small(per_step)
-        places = np.arange((step - 1) * per_step, step * per_step)
-        epochs, places = places // self.n_windows, places % self.n_windows
-        windows = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            windows[here] = permute(places[here], self.n_windows, self.seed, int(epoch))
+        windows = endless((step - 1) * per_step, step * per_step, self.n_windows, self.seed)
         return [self.read(part) for part in windows.reshape(self.n_micro_batches, self.batch_size)]
 
     def in_order(self, max_windows: int | None = None) -> Iterator[Batch]:
@@ -58,20 +55,16 @@ class PackedWindows:
 
     def read(self, windows: Array) -> Batch:
         """Return the batch of these windows; tokens, documents, targets are (B, context)."""
-        n_rows, width = len(windows), self.context + 1
-        starts = windows.astype(np.int64) * self.context
-        ends = np.minimum(starts + width, self.n_tokens)
-        tokens = np.zeros((n_rows, width), np.int64)
-        documents = np.zeros((n_rows, width), np.int64)
-        offsets = self.shard.offsets
-        first = np.searchsorted(offsets, starts, "right")  # documents that begin inside a row
-        last = np.searchsorted(offsets, ends - 1, "right")
-        for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            tokens[row, : end - start] = self.shard.tokens[start:end]
-            documents[row, offsets[first[row] : last[row]] - start] = 1
-        documents = documents.cumsum(1) + 1
-        if (ends - starts < width).any():
-            documents[np.arange(width) >= (ends - starts)[:, None]] = 0
+        starts, columns = windows.astype(np.int64)[:, None] * self.context, np.arange(self.context + 1)
+        ends = np.minimum(starts + len(columns), self.n_tokens)
+        places = starts + columns
+        is_short = ends[-1] < places[-1, -1]  # only the last window of the split can be
+        tokens = self.shard.tokens[np.minimum(places, self.n_tokens - 1) if is_short else places].astype(
+            np.int64
+        )
+        documents = self._count_documents(starts[:, 0], ends[:, 0], len(columns))
+        if is_short:
+            tokens[places >= ends], documents[places >= ends] = 0, 0
         supervised = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
         targets = np.where(supervised, tokens[:, 1:], IGNORE)
         return Batch(
@@ -80,6 +73,18 @@ class PackedWindows:
             torch.from_numpy(targets),
             tuple(windows.tolist()),
         )
+
+    def _count_documents(self, starts: Array, ends: Array, width: int) -> Array:
+        """Number the documents of each row from 1: (B,) starts and ends -> (B, width)."""
+        offsets = self.shard.offsets
+        first = np.searchsorted(offsets, starts, "right")  # the first document that begins inside the row
+        n_begin = np.searchsorted(offsets, ends - 1, "right") - first
+        rows = np.repeat(np.arange(len(starts)), n_begin)
+        nth = np.arange(len(rows)) - np.repeat(n_begin.cumsum() - n_begin, n_begin)
+        documents = np.zeros((len(starts), width), np.int64)
+        documents[rows, offsets[first[rows] + nth] - starts[rows]] = 1
+        documents[:, 0] = 1
+        return documents.cumsum(1)
 
     def count_bytes(self, batch: Batch) -> float:
         """Return the bytes of text behind the batch's targets: what bits per byte divides by."""
@@ -105,8 +110,8 @@ class Bucketed:
     """Rows of like length share a batch, by token budget, so that little of it is padding.
 
     A step takes rows that, padded, fit n_micro_batches × tokens_per_batch tokens, and deals them out
-    evenly to at most n_micro_batches batches: the rows of a step depend on that product alone. A row
-    longer than the budget is a batch of its own.
+    evenly to at most n_micro_batches batches: the rows of a step depend on that product alone. (Dealing
+    may give a micro-batch one row more than its own share.) A row above the budget is alone.
     """
 
     def __init__(
@@ -143,8 +148,8 @@ class Bucketed:
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every row once, longest first; `ids` says which rows a batch holds."""
-        order = np.argsort(-self.lengths, kind="stable")
-        for rows in _cut(order, self.lengths, self.tokens_per_batch):
+        order, sizes = _longest_first(np.arange(len(self.lengths)), self.lengths)
+        for rows in _cut(order, sizes, self.tokens_per_batch):
             yield self.read(rows)
 
     def read(self, rows: Array) -> Batch:
@@ -174,27 +179,34 @@ class Bucketed:
         n_chunks = max(1, round(n / (CHUNK_BATCHES * rows_per_step)))
         steps: list[Array] = []
         for chunk in np.array_split(order, n_chunks):
-            steps += _cut_evenly(chunk[np.argsort(-self.lengths[chunk], kind="stable")], self.lengths, budget)
+            blur = 1 + BLUR * np.arange(len(chunk)) / len(chunk)  # a chunk is in random order already
+            sizes = (self.lengths[chunk] * blur).astype(np.int64)
+            steps += _cut_evenly(*_longest_first(chunk, sizes), budget)
         return [steps[i] for i in permute(np.arange(len(steps)), len(steps), self.seed, 2 * epoch + 1)]
 
 
-def _cut(order: Array, lengths: Array, budget: int) -> list[Array]:
+def _longest_first(rows: Array, sizes: Array) -> tuple[Array, Array]:
+    order = np.argsort(-sizes, kind="stable")
+    return rows[order], sizes[order]
+
+
+def _cut(rows: Array, sizes: Array, budget: int) -> list[Array]:
     """Cut rows, longest first, into groups whose padded size keeps to the budget."""
-    groups, start, sizes = [], 0, lengths[order]
-    while start < len(order):
-        n_rows = max(1, budget // int(sizes[start]))
-        groups.append(order[start : start + n_rows])
-        start += n_rows
+    groups, start = [], 0
+    while start < len(rows):
+        end = start + max(1, budget // int(sizes[start]))
+        groups.append(rows[start:end])
+        start = end
     return groups
 
 
-def _cut_evenly(order: Array, lengths: Array, budget: int) -> list[Array]:
+def _cut_evenly(rows: Array, sizes: Array, budget: int) -> list[Array]:
     """Cut into as few groups, by the smallest budget that does: no group is a lonely rest."""
-    groups = _cut(order, lengths, budget)
+    groups = _cut(rows, sizes, budget)
     low, high = 1, budget
     while low < high:
         middle = (low + high) // 2
-        if len(smaller := _cut(order, lengths, middle)) <= len(groups):
+        if len(smaller := _cut(rows, sizes, middle)) <= len(groups):
             groups, high = smaller, middle
         else:
             low = middle + 1

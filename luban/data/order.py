@@ -7,13 +7,31 @@ finite domains", CT-RSA 2002 (cycle walking).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 N_ROUNDS = 6
+BLOCK = 4096  # places computed at once, since numpy is slow on a few
 _MASK = (1 << 64) - 1
 Array = np.ndarray[Any, Any]
+
+
+def endless(start: int, stop: int, n: int, seed: int) -> Array:
+    """Return places start..stop-1 of an endless order: every epoch a new permutation of 0..n-1."""
+    parts = []
+    while start < stop:
+        epoch, place = divmod(start, n)
+        block, inside = divmod(place, BLOCK)
+        parts.append(_block(block, n, seed, epoch)[inside : inside + stop - start])
+        start += len(parts[-1])
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=16)
+def _block(block: int, n: int, seed: int, epoch: int) -> Array:
+    return permute(np.arange(block * BLOCK, min((block + 1) * BLOCK, n)), n, seed, epoch)
 
 
 def permute(places: Array, n: int, seed: int, epoch: int) -> Array:
@@ -26,25 +44,30 @@ def permute(places: Array, n: int, seed: int, epoch: int) -> Array:
     return found.astype(np.int64)
 
 
-def _encipher(x: Array, half: int, keys: list[int]) -> Array:
+def _encipher(x: Array, half: int, keys: Array) -> Array:
     bits, mask = np.uint64(half), np.uint64((1 << half) - 1)
     left, right = x >> bits, x & mask
     for key in keys:
-        left, right = right, left ^ (_mix(right ^ np.uint64(key)) & mask)
+        left, right = right, left ^ (_mix(right ^ key) & mask)
     return (left << bits) | right
 
 
 def _mix(x: Array) -> Array:
     """Scatter 64 bits (splitmix64's finaliser, Steele and others, OOPSLA 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    x = (x ^ (x >> _S30)) * _M1
+    x = (x ^ (x >> _S27)) * _M2
+    return x ^ (x >> _S31)
 
 
-def _keys(seed: int, epoch: int) -> list[int]:
+_S30, _S27, _S31 = (np.uint64(n) for n in (30, 27, 31))
+_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@lru_cache(maxsize=64)
+def _keys(seed: int, epoch: int) -> Array:
     state = np.array([seed & _MASK], np.uint64)
     keys = []
     for salt in (epoch & _MASK, *range(1, N_ROUNDS + 1)):
         state = _mix((state ^ np.uint64(salt)) + np.uint64(0x9E3779B97F4A7C15))
-        keys.append(int(state[0]))
-    return keys[1:]
+        keys.append(state)
+    return np.concatenate(keys[1:])

@@ -46,7 +46,11 @@ def shard(settings: ShardSettings, inputs: Mapping[str, Path], out: Path, log: L
     splits = {name: writers[name].counts for name in SPLITS if name in writers}
     np.save(out / TOKEN_BYTES, _token_bytes(tokenizer, splits))
     for name, counts in splits.items():
-        log.say(f"  {name}: {counts['tokens']:,} tokens of {counts['documents']:,} documents", split=name, **counts)
+        log.say(
+            f"  {name}: {counts['tokens']:,} tokens of {counts['documents']:,} documents",
+            split=name,
+            **counts,
+        )
     return {
         "counts": {k: sum(s[k] for s in splits.values()) for k in ("tokens", "documents", "bytes")},
         "splits": splits,
@@ -84,7 +88,9 @@ class ShardWriter:
         with disk_errors(self._folder), ExitStack() as stack:
             self._tokens = stack.enter_context((self._folder / f"{self._split}.bin").open("wb"))
             self._offsets = stack.enter_context((self._folder / f"{self._split}.offsets.npy").open("wb"))
-            self._ids = stack.enter_context((self._folder / f"{self._split}.ids.txt").open("w", encoding="utf-8"))
+            self._ids = stack.enter_context(
+                (self._folder / f"{self._split}.ids.txt").open("w", encoding="utf-8")
+            )
             _write_header(self._offsets, 0)
             self._offsets.write(np.zeros(1, _OFFSET).tobytes())
             self._files = stack.pop_all()
@@ -161,8 +167,10 @@ def open_shard(prefix: Path) -> Shard:
             f"{path} has {size} bytes, {summary_path.name} says {expected}", fix="make the shards again"
         )
     return Shard(
-        np.memmap(path, dtype, "r", shape=(summary["n_tokens"],)),
-        np.load(prefix.with_name(f"{prefix.name}.offsets.npy"), mmap_mode="r"),
+        np.memmap(path, dtype, "r", shape=(summary["n_tokens"],)).view(
+            np.ndarray
+        ),  # slices of memmap are slow
+        np.load(prefix.with_name(f"{prefix.name}.offsets.npy"), mmap_mode="r").view(np.ndarray),
         summary["n_bytes"],
         summary["vocab_size"],
         np.load(prefix.parent / TOKEN_BYTES),
