@@ -62,8 +62,13 @@ class GoldenCopy:
     copy: str
     passed: bool | None
     max_difference: float | None
-    prompts: str
+    prompts: int | None
     note: str
+
+    @property
+    def verdict(self) -> bool | None:
+        """Whether it passed; None where nothing was compared."""
+        return self.passed if self.prompts or not self.note else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +201,7 @@ def _golden(stage: StageRun) -> Golden:
             p.text("copy"),
             p.flag("passed"),
             p.number("max_difference"),
-            str(len(p.values("prompts"))) if isinstance(p.data.get("prompts"), list) else p.text("prompts"),
+            len(p.values("prompts")) if isinstance(p.data.get("prompts"), list) else p.count("prompts"),
             p.text("note"),
         )
         for p in stage.facts.parts("copies")

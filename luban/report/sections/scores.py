@@ -47,9 +47,9 @@ def golden_section(run: Run) -> Section | None:
         (
             golden.model or golden.stage.name,
             copy.copy,
-            verdict(copy.passed),
+            verdict(copy.verdict),
             "–" if copy.max_difference is None else f"{copy.max_difference:.2g}",
-            copy.prompts or "–",
+            whole(copy.prompts),
             copy.note,
         )
         for golden in run.golden
@@ -65,7 +65,7 @@ def golden_section(run: Run) -> Section | None:
 def verdict(passed: bool | None) -> Html:
     """Return a verdict in words and a sign, not in colour alone."""
     if passed is None:
-        return element("span", "not said", class_="soft")
+        return element("span", "not checked", class_="soft")
     return element("span", "✓ passed" if passed else "✗ failed", class_="good" if passed else "bad")
 
 
