@@ -1,0 +1,38 @@
+"""One Transformer layer, for every family: read other tokens, then transform each token alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from luban.models.attention import Scene, SelfAttention
+from luban.models.cache import LayerCache
+from luban.models.config import TransformerConfig
+from luban.models.mlp import MLP
+from luban.models.norms import build_norm
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each added to the residual stream (B, T, C).
+
+    before:  x + f(norm(x))        after:  norm(x + f(x))
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.attention_norm = build_norm(config)
+        self.attention = SelfAttention(config)
+        self.mlp_norm = build_norm(config)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm_first = config.norm_place == "before"
+
+    def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
+        x = self._add(x, self.attention_norm, self.attention, scene, cache)
+        return self._add(x, self.mlp_norm, self.mlp)
+
+    def _add(self, x: Tensor, norm: nn.Module, part: nn.Module, *context: Any) -> Tensor:
+        if self.norm_first:
+            return x + self.dropout(part(norm(x), *context))
+        return norm(x + self.dropout(part(x, *context)))

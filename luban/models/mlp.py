@@ -1,0 +1,37 @@
+"""The MLP of a block: each token alone, wider and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from luban.models.config import TransformerConfig
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+}
+
+
+class MLP(nn.Module):
+    """down(activation(up(x))); the gated form multiplies activation(gate(x)) with up(x). Keeps (B, T, C).
+
+    Source: arXiv:1706.03762 section 3.3; gates, arXiv:2002.05202.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias)
+        self.down = nn.Linear(config.ffn_dim, config.dim, bias=config.mlp_bias)
+        self.gate = nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias) if config.mlp == "gated" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.gate is None:
+            return self.down(self.activation(self.up(x)))
+        return self.down(self.activation(self.gate(x)) * self.up(x))

@@ -1,0 +1,80 @@
+"""The model: stem, trunk and head, put together from one config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from luban.errors import DataError
+from luban.models.cache import Cache
+from luban.models.config import ModelConfig, RecurrentConfig
+from luban.models.heads import HEADS, TokensHead
+from luban.models.positions import Layout, lay_out
+from luban.models.recurrent import Recurrent
+from luban.models.stems import TokenStem
+from luban.models.transformer import Transformer
+
+if TYPE_CHECKING:
+    from luban.models.load import LoadReport
+
+
+class Model(nn.Module):
+    """Token ids (B, T) to scores: (B, T, V) for a token head, (B, K) for a class head.
+
+    documents (B, T): which document of its row a token belongs to; 0 marks padding. Tokens see only
+    their own document, and positions count from its start. None: every row is one document.
+    Weights are uninitialised; `build_model` draws them, `load_model` reads them.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.stem = TokenStem(config)
+        self.trunk = Recurrent(config.trunk) if isinstance(config.trunk, RecurrentConfig) else Transformer(config.trunk)
+        self.head = HEADS[config.head.kind](config)
+        self.load_report: LoadReport | None = None
+        self.tie()
+
+    def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        return self.head(self.hidden(tokens, documents, cache), documents)
+
+    def hidden(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Return the trunk's last hidden states, (B, T) -> (B, T, C)."""
+        self._check(tokens, documents, cache)
+        layout = _layout(tokens, documents, cache)
+        hidden = self.trunk(self.stem(tokens, layout.positions), layout, cache)
+        if cache is not None:
+            cache.advance(tokens.shape[1], layout.documents)
+        return hidden
+
+    def tie(self) -> None:
+        """Let a tied head use the stem's embedding; needed again after weights were replaced."""
+        if isinstance(self.head, TokensHead) and self.config.head.tied:
+            self.head.weight = self.stem.tokens.weight
+
+    def _check(self, tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> None:
+        n_tokens, max_len = tokens.shape[1] + (cache.n_tokens if cache else 0), self.config.max_len
+        if n_tokens > max_len:
+            raise DataError(
+                f"a row of {n_tokens} tokens is longer than the model's max_len = {max_len}",
+                fix=f"cut the text to {max_len} tokens, or use a model with a larger max_len",
+            )
+        if documents is not None and documents.shape != tokens.shape:
+            raise ValueError(f"documents {tuple(documents.shape)} do not match tokens {tuple(tokens.shape)}")
+        if cache is not None:
+            cache.check_room(tokens.shape[1])
+        if tokens.is_cpu and tokens.numel() and not torch.compiler.is_compiling():
+            low, high = (int(v) for v in tokens.aminmax())  # elsewhere it would wait for the device
+            if low < 0 or high >= self.config.vocab_size:
+                raise DataError(
+                    f"token id {low if low < 0 else high} is outside the vocabulary 0 … {self.config.vocab_size - 1}",
+                    fix="use the tokenizer that the model was trained with",
+                )
+
+
+def _layout(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> Layout:
+    if cache is None:
+        return lay_out(tokens, documents, None, 0)
+    return lay_out(tokens, documents, cache.documents, cache.n_tokens)

@@ -1,0 +1,89 @@
+"""A trunk of recurrent layers with the same contract as the Transformer's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from luban.models.cache import Cache
+from luban.models.config import RecurrentConfig
+from luban.models.positions import Layout
+
+State = tuple[Tensor, Tensor]
+
+
+class Recurrent(nn.Module):
+    """LSTM layers over hidden states (B, T, C), which stay (B, T, C); each document starts afresh.
+
+    Source: Hochreiter and Schmidhuber (1997), Long short-term memory.
+    """
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__()
+        both = config.sight == "full"
+        width = config.dim // 2 if both else config.dim
+        self.blocks = nn.ModuleList(
+            nn.LSTM(config.dim, width, batch_first=True, bidirectional=both) for _ in range(config.n_layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, layout: Layout, cache: Cache | None = None) -> Tensor:
+        if cache is not None:
+            return self._go_on(x, layout, cache)
+        if layout.documents is None:
+            for block in self.blocks:
+                x = self.dropout(block(x)[0])
+            return x
+        return self._by_document(x, layout.documents)
+
+    def _by_document(self, x: Tensor, documents: Tensor) -> Tensor:
+        """Gather each document into a row of its own, read them together, put the states back."""
+        places, lengths = split_documents(documents)
+        # (B, T, C) -> (documents, longest, C)
+        packed = pack_padded_sequence(x.flatten(0, 1)[places], lengths, batch_first=True, enforce_sorted=False)
+        order = pack_padded_sequence(places, lengths, batch_first=True, enforce_sorted=False).data
+        for block in self.blocks:
+            packed, _ = block(packed)
+            packed = PackedSequence(
+                self.dropout(packed.data), packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
+            )
+        out = packed.data.new_zeros(documents.numel(), packed.data.shape[-1])
+        return out.index_copy(0, order, packed.data).view(*documents.shape, -1)
+
+    def _go_on(self, x: Tensor, layout: Layout, cache: Cache) -> Tensor:
+        """Read from where the cache stopped; a document's first token begins with empty states."""
+        if layout.documents is None:
+            return self._step(x, cache, None)
+        outputs = [
+            self._step(x[:, t : t + 1], cache, layout.positions[:, t] == 0) for t in range(x.shape[1])
+        ]
+        return torch.cat(outputs, dim=1)
+
+    def _step(self, x: Tensor, cache: Cache, is_first: Tensor | None) -> Tensor:
+        states: list[State] = []
+        for i, block in enumerate(self.blocks):
+            state = cache.states[i] if cache.states else None
+            if state is not None and is_first is not None:
+                keep = (~is_first).to(x.dtype)[None, :, None]
+                state = (state[0] * keep, state[1] * keep)
+            x, new_state = block(x, state)
+            x = self.dropout(x)
+            states.append(new_state)
+        cache.states = states
+        return x
+
+
+def split_documents(documents: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where each document's tokens lie in the flattened rows (N, longest), and its length (N,).
+
+    Padding counts as a document like others, so that every position gets a state. Places past a
+    document's end repeat its first.
+    """
+    is_first = torch.ones_like(documents, dtype=torch.bool)
+    is_first[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = is_first.flatten().nonzero().squeeze(1)
+    lengths = torch.diff(starts, append=starts.new_tensor([documents.numel()]))
+    offsets = torch.arange(int(lengths.max()), device=documents.device)
+    places = starts[:, None] + torch.where(offsets < lengths[:, None], offsets, 0)
+    return places, lengths.cpu()
