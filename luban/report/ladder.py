@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from luban.report.chain import StageRun
@@ -99,9 +99,18 @@ def build_ladders(rungs: tuple[Rung, ...]) -> tuple[Ladder, ...]:
     for (_, split), members in groups.items():
         data = members[0].stage.source("data")
         language = next((r.language for r in members if r.language), "")
-        ordered = tuple(sorted(members, key=lambda r: (r.order, r.parameters or 0)))
-        ladders.append(Ladder(data.label if data else "?", split, language, ordered))
+        ordered = sorted(members, key=lambda r: (r.order, r.parameters or 0))
+        ladders.append(Ladder(data.label if data else "?", split, language, _distinct(ordered)))
     return tuple(ladders)
+
+
+def _distinct(rungs: list[Rung]) -> tuple[Rung, ...]:
+    """Tell rungs of the same kind apart by their folders."""
+    kinds = [r.title for r in rungs]
+    return tuple(
+        replace(r, title=f"{r.title}, {(r.model or r.stage).name}") if kinds.count(r.title) > 1 else r
+        for r in rungs
+    )
 
 
 def _read(stage: StageRun, stages: tuple[StageRun, ...], notes: list[str]) -> Rung:

@@ -94,7 +94,11 @@ def _section(section: Section, number: int) -> Html:
 
 def _header(run: Run) -> Html:
     seal = element("span", "鲁班", class_="seal", lang="zh", aria_hidden="true")
-    about = [date(run.started), duration(run.seconds), f"{len(run.stages)} stages"]
+    about = [
+        date(run.started),
+        duration(run.seconds),
+        f"{len(run.stages)} stage{'s' if len(run.stages) > 1 else ''}",
+    ]
     versions = run.versions
     machine = [versions.get("machine", ""), *(f"{k} {v}" for k, v in versions.items() if k != "machine")]
     toggle = element("button", "Dark", type="button", id="theme", hidden=True)

@@ -36,7 +36,8 @@ def summarise(run_folder: Path) -> str:
     parts[2:2] = [_language_model(run, t) for t in run.trainings if t.is_language_model][:2]
     if not run.ladders:
         parts.insert(-2, _unscored(run))
-    lines = [f"{run.name}: {len(run.stages)} stages, {duration(run.seconds)} of work"]
+    n = len(run.stages)
+    lines = [f"{run.name}: {n} stage{'s' if n > 1 else ''}, {duration(run.seconds)} of work"]
     lines += [f"warning: {note}" for note in run.notes[:3]]
     for part in parts:
         lines += ["", *part] if part else []
@@ -86,10 +87,9 @@ def _language_model(run: Run, training: Training) -> list[str]:
     test = run.test_bits_per_byte(training)
     about = f"{training.family}, {magnitude(training.counts.get('parameters'))} parameters"
     scored = f"; test {score(test)}" if test else ""
-    lines = [
-        f"Pretrained {training.stage.name} ({about}, {duration(training.stage.seconds)})",
-        f"  bits per byte {decimal(before)} → {decimal(after)} on validation{scored}",
-    ]
+    lines = [f"Pretrained {training.stage.name} ({about}, {duration(training.stage.seconds)})"]
+    if after is not None or test:
+        lines.append(f"  bits per byte {decimal(before)} → {decimal(after)} on validation{scored}")
     last = [samples[-1] for samples in training.samples.values() if samples]
     for code in ("en", "zh"):
         sample = next((s for s in last if s.language == code), None)
@@ -100,28 +100,33 @@ def _language_model(run: Run, training: Training) -> list[str]:
 
 def _one_line(sample: Sample) -> str:
     text = sample.text.removeprefix(sample.prompt)
-    return _cut(" ".join(f"{sample.prompt}|{text}".split()), SAMPLE_WIDTH)
+    return _cut(" ".join(plain(f"{sample.prompt}|{text}").split()), SAMPLE_WIDTH)
 
 
 def _ladder(ladder: Ladder) -> list[str]:
     spoken = f" · {language(ladder.language)}" if ladder.language else ""
     head = (
-        f"Ladder{spoken}", "accuracy [low, high]", "macro-F1 [low, high]", "parameters", "training", "ms a text",
-    )  # fmt: skip
+        f"Ladder{spoken}",
+        "accuracy [low, high]",
+        "macro-F1 [low, high]",
+        "parameters",
+        "training",
+        "latency",
+    )
     rungs = ladder.rungs[:MAX_RUNGS]
     best = ladder.best
     return _table(head, [_rung(r, r is best) for r in rungs], right=(1, 2, 3, 4, 5))
 
 
 def _rung(rung: Rung, is_best: bool) -> tuple[str, ...]:
-    name = rung.model.name if rung.model else rung.stage.name
+    title = rung.title.replace(" from scratch", "").replace(", fine-tuned", "")
     return (
-        shorten(f"{'*' if is_best else ' '} {rung.title} ({name})", 46),
+        shorten(f"{'*' if is_best else ' '} {title}", 40),
         score(rung.metrics.get("accuracy")),
         score(rung.metrics.get("macro_f1")),
         magnitude(rung.parameters),
-        duration(rung.train_seconds),
-        decimal(rung.latency_ms, 1),
+        "–" if rung.train_seconds is None else f"{rung.train_seconds:,.1f} s",
+        "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
     )
 
 

