@@ -50,7 +50,7 @@ def run(
     if _is_stale(page, graph):
         from luban.report.page import write_report
 
-        write_report(graph.out, page)
+        write_report(graph.out, page, {r.task.out.name: r.status for r in results})
     _close(graph, page, log)
 
 

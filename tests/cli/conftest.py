@@ -37,7 +37,7 @@ STAGES["toy"] = Stage("toy", "toy_stages:toy", "toy_stages:ToySettings", ("raw",
 import types
 import luban.report
 page, summary = types.ModuleType("luban.report.page"), types.ModuleType("luban.report.summary")
-page.write_report = lambda run_folder, out: out.write_text("<p>page</p>")
+page.write_report = lambda run_folder, out, statuses: out.write_text("<p>page</p>")
 summary.summarise = lambda run_folder: f"summary of {run_folder}"
 sys.modules["luban.report.page"], sys.modules["luban.report.summary"] = page, summary
 

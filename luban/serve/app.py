@@ -1,0 +1,245 @@
+"""The routes: OpenAI's completions and models, classification, health."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from luban.errors import LubanError
+from luban.generate.settings import SamplingSettings
+from luban.serve.engine import Answer, Engine
+from luban.serve.schemas import (
+    ClassifyRequest,
+    CompletionRequest,
+    Limits,
+    Refusal,
+    check_classify,
+    check_completion,
+    read_request,
+)
+from luban.serve.served import Piece, Served, Sorter, Writer
+
+T = TypeVar("T")
+Part = tuple[int, Piece]
+"""Which choice of the response a piece belongs to."""
+
+USUAL_MAX_TOKENS = 16
+TEXTS_AT_ONCE = 32
+log = logging.getLogger("luban.serve")
+
+
+def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastAPI:
+    """Return the app that serves these models; wrap it in `security.Guard` before it meets a network."""
+    app = FastAPI(title="Luban", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(Refusal, _answer_refusal)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    started = int(time.time())
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "waiting": engine.n_waiting}
+
+    @app.get("/v1/models")
+    async def list_models() -> dict[str, Any]:
+        return {"object": "list", "data": [_describe(m, started) for m in models]}
+
+    @app.get("/v1/models/{name:path}")
+    async def one_model(name: str) -> dict[str, Any]:
+        return _describe(_choose(models, name, (Writer, Sorter)), started)
+
+    @app.post("/v1/completions")
+    async def complete(request: Request) -> Any:
+        asked = read_request(CompletionRequest, await request.body())
+        check_completion(asked, limits)
+        model: Writer = _choose(models, asked.model, (Writer,))
+        sampling, n_prompt_tokens = await _admit(asked, model, limits)
+        answer = engine.submit(lambda: _write(asked, model, sampling))
+        response = _Response(model.name, n_prompt_tokens)
+        if asked.stream:
+            with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+            return StreamingResponse(_stream(answer, response, with_usage), media_type="text/event-stream")
+        return response.whole(await _collect(answer, request))
+
+    @app.post("/v1/classify")
+    async def classify(request: Request) -> dict[str, Any]:
+        asked = read_request(ClassifyRequest, await request.body())
+        check_classify(asked, limits)
+        model: Sorter = _choose(models, asked.model, (Sorter,))
+        parts = [asked.input[i : i + TEXTS_AT_ONCE] for i in range(0, len(asked.input), TEXTS_AT_ONCE)]
+        rows = await _collect(
+            engine.submit(lambda: (r for part in parts for r in model.classify(part))), request
+        )
+        data = [{"index": i, **row} for i, row in enumerate(rows)]
+        return {"object": "list", "model": model.name, "data": data}
+
+    return app
+
+
+class _Response:
+    """Builds OpenAI's text_completion objects, and counts tokens on the way."""
+
+    def __init__(self, model: str, n_prompt_tokens: int):
+        self.head = {
+            "id": f"cmpl-{secrets.token_hex(12)}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self.n_prompt_tokens, self.n_tokens = n_prompt_tokens, dict[int, int]()
+
+    def chunk(self, part: Part) -> dict[str, Any]:
+        index, piece = part
+        self.n_tokens[index] = piece.n_tokens
+        choice = {"index": index, "text": piece.text, "logprobs": None, "finish_reason": piece.finish}
+        return {**self.head, "choices": [choice]}
+
+    def whole(self, parts: list[Part]) -> dict[str, Any]:
+        texts: dict[int, dict[str, Any]] = {}
+        for part in parts:
+            choice = self.chunk(part)["choices"][0]
+            choice["text"] = texts.get(part[0], {"text": ""})["text"] + choice["text"]
+            texts[part[0]] = choice
+        return {**self.head, "choices": [texts[i] for i in sorted(texts)], "usage": self.usage()}
+
+    def usage(self) -> dict[str, int]:
+        written = sum(self.n_tokens.values())
+        return {
+            "prompt_tokens": self.n_prompt_tokens,
+            "completion_tokens": written,
+            "total_tokens": self.n_prompt_tokens + written,
+        }
+
+
+def _choose(models: Sequence[Served], name: str | None, kinds: tuple[type, ...]) -> Any:
+    fit = [m for m in models if isinstance(m, kinds)]
+    what = "language model" if Writer in kinds else "classifier"
+    if name is None:
+        if len(fit) == 1:
+            return fit[0]
+        problem = (
+            f"name the model: one of {', '.join(m.name for m in fit)}" if fit else f"no {what} is served here"
+        )
+        raise Refusal(400 if fit else 404, problem, "model", "model_required" if fit else "model_not_found")
+    chosen = next((m for m in models if m.name == name), None)
+    if chosen is None:
+        known = ", ".join(m.name for m in models)
+        raise Refusal(
+            404, f"no model is named {name[:80]!r}; served are: {known}", "model", "model_not_found"
+        )
+    if chosen not in fit:
+        path = "/v1/completions" if isinstance(chosen, Writer) else "/v1/classify"
+        raise Refusal(400, f"{chosen.name} is no {what}: ask it at {path}", "model", "wrong_kind_of_model")
+    return chosen
+
+
+async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tuple[SamplingSettings, int]:
+    """Return how to sample, and the prompts' tokens; a prompt that leaves no room is refused."""
+    lengths = await asyncio.to_thread(lambda: [len(model.encode(p)) for p in asked.prompt])
+    context = model.context or limits.max_prompt_tokens
+    room = min(context - 1, limits.max_prompt_tokens)
+    for length in lengths:
+        if length > room:
+            message = (
+                f"the prompt has {length} tokens, but {model.name} reads at most {room} (context {context})"
+            )
+            raise Refusal(400, message, "prompt", "context_length_exceeded")
+    given = {
+        "temperature": asked.temperature,
+        "top_k": asked.top_k,
+        "top_p": asked.top_p,
+        "min_p": asked.min_p,
+    }
+    sampling = SamplingSettings(
+        max_new_tokens=min(asked.max_tokens or USUAL_MAX_TOKENS, context - max(lengths)),
+        seed=secrets.randbits(31) if asked.seed is None else asked.seed & ((1 << 62) - 1),
+        stop=tuple(asked.stop or ()),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    return sampling, sum(lengths)
+
+
+def _write(asked: CompletionRequest, model: Writer, sampling: SamplingSettings) -> Iterator[Part]:
+    """Yield the pieces of every choice; a choice depends on its own prompt and number only."""
+    n = asked.n or 1
+    for i, prompt in enumerate(asked.prompt):
+        for j in range(n):
+            for piece in model.write(prompt, replace(sampling, seed=sampling.seed + j)):
+                yield i * n + j, piece
+
+
+async def _collect(answer: Answer[T], request: Request) -> list[T]:
+    """Return all that the work yields; a client that leaves stops it."""
+
+    async def read() -> list[T]:
+        return [item async for item in answer]
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    reading, leaving = asyncio.ensure_future(read()), asyncio.ensure_future(leave())
+    try:
+        await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            return reading.result()
+        raise Refusal(499, "the client left", None, "client_left")
+    except Exception as e:
+        raise _explain(e) from None
+    finally:
+        answer.cancel()
+        reading.cancel()
+        leaving.cancel()
+
+
+async def _stream(answer: Answer[Part], response: _Response, with_usage: bool) -> AsyncIterator[str]:
+    try:
+        async for part in answer:
+            yield _event(response.chunk(part))
+        if with_usage:
+            yield _event({**response.head, "choices": [], "usage": response.usage()})
+    except Exception as e:  # the status is sent already: tell it inside the stream
+        yield _event(_explain(e).body())
+    finally:
+        answer.cancel()
+    yield "data: [DONE]\n\n"
+
+
+def _event(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def _explain(error: Exception) -> Refusal:
+    """Return what to tell the client; a mistake of ours is logged by its place, without any text."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, LubanError):
+        return Refusal(400, f"{error.problem}; {error.fix}", None, "invalid_request")
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("%s in %s:%s", type(error).__name__, place.filename, place.lineno)
+    return Refusal(500, f"the model failed with {type(error).__name__}", None, "internal_error")
+
+
+def _describe(model: Served, started: int) -> dict[str, Any]:
+    more = {"labels": list(model.labels)} if isinstance(model, Sorter) else {"context": model.context}
+    return {"id": model.name, "object": "model", "created": started, "owned_by": "luban", **more}
+
+
+async def _answer_refusal(request: Request, error: Any) -> JSONResponse:
+    return JSONResponse(error.body(), error.status, error.headers)
+
+
+async def _answer_http_error(request: Request, error: Any) -> JSONResponse:
+    paths = "GET /health, GET /v1/models, POST /v1/completions, POST /v1/classify"
+    refusal = Refusal(error.status_code, f"{error.detail}; there are {paths}", None, "not_found")
+    return JSONResponse(refusal.body(), refusal.status)

@@ -1,0 +1,168 @@
+"""What a request may hold: types, limits, and the refusal that says what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """The most that one request may ask for, and that may wait. Admission and engine share it."""
+
+    max_body_bytes: int = 1 << 20
+    max_prompt_tokens: int = 1 << 17
+    """The model's own context may be smaller: the smaller one counts."""
+    max_tokens: int = 4096
+    max_n: int = 8
+    """Answers to each prompt."""
+    max_prompts: int = 16
+    """Prompts in one completion request."""
+    max_texts: int = 256
+    """Texts in one classification request."""
+    max_stop: int = 4
+    max_stop_chars: int = 100
+    max_queue: int = 32
+    """Requests that may wait behind the one that runs."""
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A request that gets no answer, told in OpenAI's form."""
+
+    status: int
+    message: str
+    param: str | None = None
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        """Return {"error": {...}} as OpenAI's clients read it."""
+        kinds = {401: "authentication_error", 429: "rate_limit_error"}
+        kind = "server_error" if self.status >= 500 else kinds.get(self.status, "invalid_request_error")
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error}
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+        return value
+    raise PydanticCustomError("texts", "should be a text or a list of texts")
+
+
+Texts = Annotated[list[str], BeforeValidator(_as_list)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class StreamOptions(BaseModel):
+    """Whether a stream ends with the counts of tokens."""
+
+    include_usage: bool = False
+
+
+class CompletionRequest(BaseModel):
+    """The body of POST /v1/completions; numbers must be numbers, not text."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    prompt: Texts
+    model: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    """0 keeps every token."""
+    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
+    stop: Texts | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+class ClassifyRequest(BaseModel):
+    """The body of POST /v1/classify."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    input: Texts
+    model: str | None = None
+
+
+Request = TypeVar("Request", CompletionRequest, ClassifyRequest)
+
+HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
+"""Known fields that change no answer: ignored."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "logprobs": (None,),
+    "echo": (None, False),
+    "best_of": (None, 1),
+    "suffix": (None,),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "logit_bias": (None, {}),
+}
+"""Known fields that would change the answer, and the values with which they would not."""
+
+
+def read_request(kind: type[Request], body: bytes) -> Request:
+    """Parse a JSON body; a mistake is a Refusal that names the field."""
+    try:
+        request = kind.model_validate_json(body)
+    except ValidationError as e:
+        raise _refusal(e) from None
+    for name, value in (request.model_extra or {}).items():
+        if name in HARMLESS or (name in NEUTRAL and value in NEUTRAL[name]):
+            continue
+        if name in NEUTRAL:
+            raise Refusal(400, f"{name} is not supported here: leave it out", name, "unsupported_parameter")
+        close = difflib.get_close_matches(name, [*request.model_dump(), *HARMLESS, *NEUTRAL], n=1)
+        hint = f"; did you mean {close[0]}?" if close else ": leave it out"
+        raise Refusal(400, f"unknown field {name[:80]}{hint}", name[:80], "unknown_parameter")
+    return request
+
+
+def check_completion(request: CompletionRequest, limits: Limits) -> None:
+    """Refuse a request that asks for more than the limits allow."""
+    stop = request.stop or []
+    for name, value, most, what in (
+        ("max_tokens", request.max_tokens or 1, limits.max_tokens, "tokens in an answer"),
+        ("n", request.n or 1, limits.max_n, "answers to a prompt"),
+        ("prompt", len(request.prompt), limits.max_prompts, "prompts in a request"),
+        ("stop", len(stop), limits.max_stop, "stop texts"),
+        ("stop", max(map(len, stop), default=0), limits.max_stop_chars, "characters in a stop text"),
+    ):
+        if value > most:
+            raise Refusal(400, f"{name}: {value} {what}, at most {most} are allowed", name, "too_large")
+    if "" in stop:
+        raise Refusal(400, "stop: an empty text would end every answer at once", "stop", "invalid_value")
+
+
+def check_classify(request: ClassifyRequest, limits: Limits) -> None:
+    """Refuse more texts than the limits allow."""
+    n_texts = len(request.input)
+    if n_texts > limits.max_texts:
+        message = f"input: {n_texts} texts, at most {limits.max_texts} are allowed; send several requests"
+        raise Refusal(400, message, "input", "too_large")
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    problem = error.errors(include_url=False)[0]
+    if problem["type"] == "json_invalid":
+        return Refusal(400, f"the body is not JSON: {problem['ctx']['error']}", None, "invalid_json")
+    names = [str(part) for part in problem["loc"]]
+    if not names:
+        return Refusal(400, "the body should be a JSON object", None, "invalid_type")
+    what = problem["msg"].removeprefix("Input ")
+    if problem["type"] == "missing":
+        return Refusal(400, f"{names[0]} is required", names[0], "missing_required_parameter")
+    value = problem["input"]
+    shown = f", not {value}" if isinstance(value, int | float) and abs(value) < 1e18 else ""
+    return Refusal(400, f"{'.'.join(names)} {what}{shown}", names[0], "invalid_value")

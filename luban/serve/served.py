@@ -1,0 +1,97 @@
+"""What can be served: a language model or a classifier, opened from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from luban.errors import CheckpointError, ConfigError
+from luban.files import read_json
+
+if TYPE_CHECKING:
+    from luban.generate.settings import SamplingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some more text of an answer, the tokens it holds so far, and why it ended, if it has."""
+
+    text: str
+    n_tokens: int
+    finish: Literal["stop", "length"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A language model: `write` yields the pieces of an answer, the last one with its finish."""
+
+    name: str
+    context: int | None
+    """Most tokens of prompt and answer together; None has no bound."""
+    encode: Callable[[str], list[int]]
+    write: Callable[[str, SamplingSettings], Iterator[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorter:
+    """A classifier: `classify` returns one row a text, with label, probability and probabilities."""
+
+    name: str
+    labels: tuple[str, ...]
+    classify: Callable[[Sequence[str]], list[dict[str, Any]]]
+
+
+Served = Writer | Sorter
+
+
+def open_all(folders: Sequence[Path], names: Sequence[str]) -> list[Served]:
+    """Open every folder under its name, which is the folder's own unless `names` gives it."""
+    named = check_names(folders, names)
+    return [open_folder(folder, name) for folder, name in zip(folders, named, strict=True)]
+
+
+def check_names(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """Return a name for each folder; refuse the same one twice, and a folder without a model."""
+    if names and len(names) != len(folders):
+        raise ConfigError(
+            f"{len(folders)} folders but {len(names)} names", fix="give --name once for each folder, in order"
+        )
+    found = list(names) or [folder.resolve().name for folder in folders]
+    for name in found:
+        if found.count(name) > 1:
+            raise ConfigError(
+                f"two models are named {name}", fix="give --name once for each folder, in order"
+            )
+    for folder in folders:
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(
+                f"{folder} holds no config.json, so it is not a model",
+                fix="name a folder that `luban train` wrote",
+            )
+    return found
+
+
+def open_folder(folder: Path, name: str) -> Served:
+    """Open a model folder as what it is."""
+    config = read_json(folder / "config.json")
+    kinds = config.get("architectures") or []
+    is_bag = config.get("model_type") == "luban-bag"
+    if is_bag or any("Classification" in str(kind) for kind in kinds):
+        return _open_sorter(folder, name)
+    return _open_writer(folder, name)
+
+
+def _open_sorter(folder: Path, name: str) -> Sorter:
+    from luban.tasks.predict import load_classifier
+
+    classifier = load_classifier(folder)
+
+    def classify(texts: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            {"label": p.label, "probability": p.probability, "probabilities": p.probabilities}
+            for p in classifier.predict(list(texts))
+        ]
+
+    return Sorter(name, tuple(classifier.labels), classify)
