@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,11 +80,21 @@ def check_rows(batch: Batch, tokenizer: Tokenizer, n_labels: int) -> list[Findin
     """Run every check of a classification batch."""
     return [
         rows_have_labels(batch, n_labels),
-        padding_is_unseen(batch, tokenizer.pad_id),
+        padding_is_unseen(batch, tokenizer.pad_id, tokenizer.eos_id),
         documents_begin_once(batch, {tokenizer.bos_id, tokenizer.cls_id}),
         rows_hold_one_text(batch),
         texts_survive(batch, tokenizer.special_ids),
     ]
+
+
+def merge(findings: Iterable[Sequence[Finding]]) -> list[Finding]:
+    """Return one finding a check from those of several batches: the first that failed, else the first."""
+    merged: dict[str, Finding] = {}
+    for finding in (f for batch in findings for f in batch):
+        known = merged.setdefault(finding.check, finding)
+        if known.ok and not finding.ok:
+            merged[finding.check] = finding
+    return list(merged.values())
 
 
 def require(findings: Sequence[Finding]) -> None:
@@ -131,12 +141,15 @@ def padding_is_silent(batch: Batch) -> Finding:
     )
 
 
-def padding_is_unseen(batch: Batch, pad_id: int | None) -> Finding:
-    """No token attends to padding."""
-    seen = ((batch.tokens == pad_id) & (batch.documents > 0)).nonzero().tolist() if pad_id is not None else []
-    bad = f"row {_first([r for r, _ in seen])}: padding counts as text, and tokens attend to it"
-    share = batch.n_padding / batch.tokens.numel()
-    return _finding("padding is unseen", not seen, f"{share:.1%} is padding", bad)
+def padding_is_unseen(batch: Batch, pad_id: int | None, end_id: int | None) -> Finding:
+    """No token attends to padding. (Where PAD is the end token, a text may rightly hold one, not two.)"""
+    name, share = "padding is unseen", batch.n_padding / batch.tokens.numel()
+    if pad_id is None:
+        return Finding(name, True, "the tokenizer has no padding token")
+    counts = (batch.tokens == pad_id) & (batch.documents > 0)
+    where = (counts.sum(1) > (1 if pad_id == end_id else 0)).nonzero().flatten().tolist()
+    bad = f"row {_first(where)}: padding counts as text, and tokens attend to it"
+    return _finding(name, not where, f"{share:.1%} is padding", bad)
 
 
 def ends_are_supervised(batch: Batch, end_id: int) -> Finding:

@@ -84,8 +84,13 @@ def test_supervised_padding_is_caught(windows: Batch) -> None:
 
 def test_padding_that_counts_as_text_is_caught(rows: Batch) -> None:
     assert rows.n_padding
-    assert not xray.padding_is_unseen(replace(rows, documents=torch.ones_like(rows.documents)), PAD).ok
-    assert xray.padding_is_unseen(rows, PAD).ok
+    bad = replace(rows, documents=torch.ones_like(rows.documents))
+    assert not xray.padding_is_unseen(bad, PAD, END).ok
+    assert not xray.padding_is_unseen(bad, PAD, PAD).ok
+    assert xray.padding_is_unseen(rows, PAD, END).ok
+    ended = Batch(torch.tensor([[9, PAD, PAD]]), torch.tensor([[1, 1, 0]]), torch.tensor([0]))
+    assert xray.padding_is_unseen(ended, PAD, PAD).ok
+    assert not xray.padding_is_unseen(ended, PAD, END).ok
 
 
 def test_end_tokens_never_supervised_are_caught(windows: Batch) -> None:

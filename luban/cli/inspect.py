@@ -1,0 +1,233 @@
+"""`luban inspect`: look at what a model is really trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from luban.data.xray import Finding, TokenView
+    from luban.files import Manifest
+    from luban.records import Batch
+    from luban.tokenizer import Tokenizer
+
+app = typer.Typer(help="Look at what a model is really trained on.", no_args_is_help=True)
+
+
+@app.callback()
+def _inspect() -> None:
+    """Look at what a model is really trained on."""
+
+
+@app.command("batch")
+def batch(
+    data: Path = typer.Argument(
+        help="Shards folder, labelled rows, or a run of `luban train`, whose settings then hold."
+    ),
+    step: int = typer.Option(1, min=1, help="Training step to look at."),
+    row: int = typer.Option(0, min=0, help="Row of that step to print."),
+    tokenizer: Path | None = typer.Option(None, help="For rows: tokenizer folder."),
+    model: Path | None = typer.Option(None, help="For rows: model folder, for its tokenizer and length."),
+    config: Path | None = typer.Option(None, help="YAML file with settings under `train:`."),
+    sets: list[str] = typer.Option([], "--set", help="train.KEY=VALUE, such as train.context=128."),
+    as_json: bool = typer.Option(False, "--json", help="JSON lines: tokens, checks, and a summary."),
+) -> None:
+    """Print every token of a real batch with what the model learns there; fail on silent mistakes.
+
+    Exit code 3 if a check fails: a row without targets, end tokens never supervised, a doubled
+    beginning, PAD = EOS masked, text cut away, documents that attend to each other, training rows
+    in the test split.
+
+    \b
+    Examples:
+      luban inspect batch data/shards --step 3 --row 2
+      luban inspect batch rows.jsonl.gz --tokenizer data/tokenizer --set train.max_len=64
+      luban inspect batch runs/x
+    """
+    from luban.data.xray import require, view_row
+    from luban.log import Log
+
+    seen = _look(data, step, tokenizer or model, model, (config, sets))
+    shown, place = _find_row(seen.batches, row, step)
+    tokens = view_row(shown, place, seen.tokenizer)
+    label = seen.labels[int(shown.targets[place])] if seen.labels else None
+    if as_json:
+        _print_json(Log(as_json=True), tokens, seen.findings, {"step": step, "row": row, "label": label})
+    else:
+        n_rows = sum(len(b.tokens) for b in seen.batches)
+        _print_row(tokens, f"step {step}, row {row} of {n_rows}, sample {shown.ids[place]}", label)
+        _print_findings(seen.findings)
+    require(seen.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One step's batches, and what the checks say of them."""
+
+    batches: list[Batch]
+    findings: list[Finding]
+    tokenizer: Tokenizer
+    labels: Sequence[str]
+    """Names of the labels; none for a language model."""
+
+
+def _look(
+    data: Path, step: int, tokenizer: Path | None, model: Path | None, given: tuple[Path | None, list[str]]
+) -> Seen:
+    from luban.errors import DataError
+    from luban.files import Manifest
+
+    manifest = Manifest.read(data) if data.is_dir() else None
+    made_by = manifest.stage if manifest else None
+    inputs = {k: Path(v["path"]) for k, v in manifest.inputs.items()} if manifest else {}
+    if made_by == "pretrain":
+        return _look_at_windows(inputs["shards"], step, _settings("pretrain", manifest, given))
+    if made_by == "classify":
+        settings = _settings("classify", manifest, given)
+        return _look_at_rows(inputs["data"], inputs.get("eval"), step, data, data, settings)
+    if list(data.glob("*.offsets.npy")):
+        return _look_at_windows(data, step, _settings("pretrain", None, given))
+    if data.is_file():
+        return _look_at_rows(data, None, step, tokenizer, model, _settings("classify", None, given))
+    raise DataError(
+        f"{data} holds no batches" if data.exists() else f"{data} does not exist",
+        fix="name a shards folder, a file of labelled rows, or a folder that `luban train` wrote",
+    )
+
+
+def _settings(use: str, manifest: Manifest | None, given: tuple[Path | None, list[str]]) -> Any:
+    from luban.config import Tree, fill, load_yaml, override
+    from luban.stages import STAGES
+
+    config, sets = given
+    tree = load_yaml(config) if config else Tree({})
+    made_with = {"train": manifest.settings if manifest else {}}
+    tree = Tree({"train": {**made_with["train"], **(tree.data.get("train") or {})}}, tree.places)
+    return fill(STAGES[use].settings_class(), override(tree, sets).branch("train"), "train")
+
+
+def _look_at_windows(shards: Path, step: int, settings: Any) -> Seen:
+    from luban.data import xray
+    from luban.data.batches import PackedWindows
+    from luban.data.shards import end_id
+    from luban.tokenizer import load_tokenizer
+
+    windows = PackedWindows(
+        shards / "train",
+        context=settings.context,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        n_micro_batches=settings.n_micro_batches,
+    )
+    tokenizer = load_tokenizer(shards / "tokenizer")
+    end = end_id(tokenizer, shards / "tokenizer")
+    batches = windows.at(step)
+    findings = xray.merge([xray.check_windows(b, tokenizer, end) for b in batches])
+    findings += [xray.shards_share_no_document(shards, other) for other in ("test", "validation")]
+    return Seen(batches, findings, tokenizer, ())
+
+
+def _look_at_rows(
+    data: Path, eval_data: Path | None, step: int, tokenizer: Path | None, model: Path | None, settings: Any
+) -> Seen:
+    from luban.data import xray
+    from luban.data.batches import Bucketed
+    from luban.data.examples import read_examples
+    from luban.errors import ConfigError
+    from luban.tasks.sequences import encode_texts
+    from luban.tokenizer import load_tokenizer
+
+    if tokenizer is None:
+        raise ConfigError(
+            f"{data} holds text, which needs a tokenizer", fix="add --tokenizer FOLDER or --model FOLDER"
+        )
+    pieces = load_tokenizer(tokenizer)
+    examples = read_examples(data, settings.columns, eval_path=eval_data)
+    labels = [label for label in examples.labels if label in {e.label for e in examples.train}]
+    max_len = min(settings.max_len, _max_len(model)) if model else settings.max_len
+    encoded = encode_texts(pieces, [e.text for e in examples.train], max_len)
+    rows = Bucketed(
+        encoded.ids,
+        [labels.index(e.label) for e in examples.train],
+        tokens_per_batch=settings.tokens_per_batch,
+        seed=settings.seed,
+        n_micro_batches=settings.n_micro_batches,
+        pad_id=pieces.pad_id or 0,
+    )
+    train, test = ([e.text for e in part] for part in (examples.train, examples.test))
+    findings = xray.merge([xray.check_rows(b, pieces, len(labels)) for b in rows.in_order()])
+    findings += [
+        xray.texts_are_whole(encoded.n_cut, len(encoded.ids), max_len),
+        xray.splits_share_no_text(train, test),
+        xray.leaks_were_removed(examples.rejects),
+    ]
+    return Seen(rows.at(step), findings, pieces, labels)
+
+
+def _max_len(model: Path) -> int:
+    from luban.models.load import read_config
+
+    return read_config(model).max_len
+
+
+def _find_row(batches: Sequence[Batch], row: int, step: int) -> tuple[Batch, int]:
+    from luban.errors import ConfigError
+
+    place = row
+    for shown in batches:
+        if place < len(shown.tokens):
+            return shown, place
+        place -= len(shown.tokens)
+    raise ConfigError(f"--row {row}: step {step} has {row - place} rows", fix=f"use 0 to {row - place - 1}")
+
+
+def _print_json(log: Any, tokens: Sequence[TokenView], findings: Sequence[Finding], where: Any) -> None:
+    for token in tokens:
+        log.result(asdict(token))
+    for finding in findings:
+        log.result(asdict(finding))
+    failed = [f.check for f in findings if f.blocks and not f.ok]
+    log.result({**where, "passed": not failed, "failed": failed})
+
+
+def _print_row(tokens: Sequence[TokenView], title: str, label: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from luban.cli.tokenizer import visible
+
+    n_supervised = sum(t.supervised for t in tokens)
+    n_padding = sum(t.role == "padding" for t in tokens)
+    learns = f"label {label!r}" if label is not None else f"{n_supervised} supervised"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("position", "document"):
+        table.add_column(name, justify="right")
+    for name in ("token", "role", "learns", "target"):
+        table.add_column(name, overflow="fold")
+    for t in tokens:
+        if t.role == "padding" or label is None:
+            says = "supervised" if t.supervised else "ignored"
+            style = "bright_black" if t.role == "padding" else "green" if t.supervised else "dim"
+        else:
+            says, style = "read", ""
+        cells = (str(t.position), str(t.document), visible(t.piece), t.role, says, visible(t.target or ""))
+        table.add_row(*(Text(cell) for cell in cells), style=style)
+    console = Console()
+    console.print(Text(f"{title}: {len(tokens)} tokens, {learns}, {n_padding} padding", style="bold"))
+    console.print(table)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print()
+    for f in findings:
+        sign, style = ("✓", "green") if f.ok else ("✗", "bold red") if f.blocks else ("!", "yellow")
+        console.print(Text.assemble((f"{sign} {f.check:<40}", style), f.detail), soft_wrap=True)
