@@ -10,6 +10,7 @@ from luban.data.documents import DROPPED, JsonLines, dropped_row, read_documents
 from luban.data.funnel import FunnelStep, Kept, count_bytes, document_counts
 from luban.data.near import NearClusters, near_clusters
 from luban.data.settings import DedupSettings
+from luban.data.sources import source_title
 from luban.log import Log
 from luban.records import Drop
 
@@ -70,5 +71,5 @@ def _kept_rows(
 
 def _counted(rows: Iterator[dict[str, Any]], kept: Kept) -> Iterator[dict[str, Any]]:
     for row in rows:
-        kept.add(row["language"], row["licence"], row["source"], count_bytes(row["text"]))
+        kept.add(row["language"], row["licence"], source_title(row["source"]), count_bytes(row["text"]))
         yield row

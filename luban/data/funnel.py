@@ -64,6 +64,8 @@ class Kept:
         self.licences[licence] += 1
         origin = self.sources.setdefault(source, {"documents": 0, "licence": licence})
         origin["documents"] += 1
+        if licence not in origin["licence"].split(", "):
+            origin["licence"] += f", {licence}"
         self.documents += 1
         self.size_bytes += size_bytes
 

@@ -53,4 +53,5 @@ def detect_language(text: str) -> str:
         return "ja"
     if han > 0.3 * letters:  # an English word is several letters, a Chinese one about two
         return "zh"
-    return str(load_extra("py3langid").classify(sample)[0])
+    ranked = load_extra("py3langid").rank(sample)
+    return next((code for code, _ in ranked if len(code) == 2), UNKNOWN)  # the others are near-dialects

@@ -40,11 +40,15 @@ class Source:
     @property
     def title(self) -> str:
         """The source for people: its name in SOURCES.yaml, or the file; pages are taken together."""
-        if self.origin.source:
-            return self.origin.source
-        if not is_html(self.name):
-            return self.name
-        return re.sub(r"[^/]*?((?:\.\w+){1,2})$", r"*\1", self.name)
+        return self.origin.source or source_title(self.name)
+
+
+def source_title(source: str) -> str:
+    """Return a source's name for tables: pages of a folder go together.
+
+    source_title("a/index.html.gz") -> "a/*.html.gz"
+    """
+    return re.sub(r"[^/]*?(\.\w+(?:\.gz)?)$", r"*\1", source) if is_html(source) else source
 
 
 def list_sources(roots: Sequence[Path]) -> list[Source]:

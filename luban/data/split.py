@@ -10,6 +10,7 @@ from typing import Any
 from luban.data.documents import SPLITS, read_documents, write_documents
 from luban.data.funnel import Kept, count_bytes, document_counts
 from luban.data.settings import SplitSettings
+from luban.data.sources import source_title
 from luban.errors import DataError
 from luban.log import Log
 
@@ -34,7 +35,7 @@ def split(settings: SplitSettings, inputs: Mapping[str, Path], out: Path, log: L
             size = count_bytes(row["text"])
             splits[part]["documents"] += 1
             splits[part]["bytes"] += size
-            kept.add(row["language"], row["licence"], row["source"], size)
+            kept.add(row["language"], row["licence"], source_title(row["source"]), size)
             yield {**row, "split": part}
 
     write_documents(out, rows())
