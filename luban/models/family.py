@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from luban.config import nearest
 from luban.errors import CheckpointError, ConfigError
@@ -49,8 +49,12 @@ class Family:
     """The trunk's part of config.json."""
     names: tuple[Name, ...]
     """Every tensor any config of the family can have, with every head."""
-    heads: Mapping[str, HeadConfig]
-    """Their class of model → the head it means."""
+    heads: Mapping[str, Literal["tokens", "classes", "none"]]
+    """Their class of model → the kind of head it means; the first of a kind is the one we write."""
+    pool: Literal["first", "mean", "last"]
+    """How their head of classes makes one vector of a text."""
+    is_tied: bool
+    """Whether token scores use the embedding when config.json does not say."""
     fit_head: Callable[[HeadConfig], HeadConfig]
     """Add to a head what the family's own heads of that kind have."""
     prefix: str = ""

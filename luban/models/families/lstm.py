@@ -83,9 +83,11 @@ FAMILY = Family(
     write=write,
     names=NAMES,
     heads={
-        "LubanLSTMForCausalLM": HeadConfig(kind="tokens"),
-        "LubanLSTMForSequenceClassification": HeadConfig(kind="classes", n_classes=1, labels=("",), pool="mean"),
-        "LubanLSTMModel": HeadConfig(kind="none"),
+        "LubanLSTMForCausalLM": "tokens",
+        "LubanLSTMForSequenceClassification": "classes",
+        "LubanLSTMModel": "none",
     },
+    pool="mean",
+    is_tied=True,
     fit_head=fit_head,
 )
