@@ -145,7 +145,8 @@ def make_scraps(raw: Path) -> None:
         lines = [json.dumps({"text": t}, ensure_ascii=False) for t in texts]
         lines[2:2] = ['{"text": "a line cut off in the mid', '{"comment": "a row without a text"}']
         (raw / language / "comments.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    app = "<!doctype html><title>App</title><div id=root></div><script>start(document.getElementById('root'))</script>"
+    app = "<!doctype html><title>App</title><div id=root></div>"
+    app += "<script>start(document.getElementById('root'))</script>"
     (raw / "en" / "pages" / "app.html").write_text(app, "utf-8")
     whole = gzip.compress(("This file was cut short on its way here.\n" * 200).encode(), mtime=0)
     (raw / "en" / "broken.txt.gz").write_bytes(whole[: len(whole) // 2])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import is_normalized
 
 from luban.data import filters
 from luban.data.documents import DROPPED, REJECTS, JsonLines, dropped_row, row_of, write_documents
@@ -22,6 +23,7 @@ from luban.records import Document, Drop
 Transform = Callable[[Document], "Document | Drop"]
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
+_SUSPECT = re.compile("[&\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _TRAILING = re.compile(r"[^\S\n]+(?=\n|$)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -42,9 +44,9 @@ def repair_unicode(text: str) -> str:
 
     Quotes, ligatures and wide characters stay: they are the writer's, not errors.
     """
-    if text.isascii() and "&" not in text:
-        return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     ftfy = load_extra("ftfy")
+    if not _SUSPECT.search(text) and is_normalized("NFC", text) and not ftfy.badness.is_bad(text):
+        return text  # what ftfy would say too, at five times the price
     fixed = ftfy.fix_text(
         text,
         uncurl_quotes=False,

@@ -13,6 +13,7 @@ from luban.data.language import is_unspaced
 Hashes = NDArray[np.uint32]
 
 _WORD = re.compile(r"\w+")
+_NOT_WORD = re.compile(r"\W+")
 
 
 class _TokenHashes(dict[str, int]):
@@ -33,19 +34,24 @@ def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> Hashes:
 
     A text of fewer tokens than n is one n-gram.
     """
-    tokens = _token_hashes(text)
-    n = min(char_ngram if is_unspaced(text) else word_ngram, len(tokens))
+    unspaced = is_unspaced(text)
+    tokens = _characters(text) if unspaced else _word_hashes(text)
+    n = min(char_ngram if unspaced else word_ngram, len(tokens))
     size = len(tokens) - n + 1
     mixed = np.zeros(size, np.uint32)
     for i in range(n):
-        mixed = _mix(mixed * np.uint32(0x9E3779B1) + tokens[i : i + size])
-    return mixed
+        mixed = mixed * np.uint32(0x9E3779B1) + tokens[i : i + size]
+    return _mix(mixed)
 
 
-def _token_hashes(text: str) -> Hashes:
+def _characters(text: str) -> Hashes:
+    """The code points of letters and digits."""
+    letters = _NOT_WORD.sub("", text.lower()) or text or " "
+    return np.frombuffer(letters.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _word_hashes(text: str) -> Hashes:
     words = _WORD.findall(text.lower()) or [text]
-    if is_unspaced(text):
-        return np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass") or b"\0\0\0\0", np.uint32)
     return np.fromiter(map(_HASHES.__getitem__, words), np.uint32, len(words))
 
 
