@@ -60,3 +60,10 @@ def test_inputs_in_a_circle_do_not_hang(run_writer: Any) -> None:
     run_writer.stage("a", "clean", {"x": "run/b"}, {})
     run_writer.stage("b", "clean", {"x": "run/a"}, {})
     assert {s.sources[0].stage for s in read_stages(run_writer.folder, [])} == {"a", "b"}
+
+
+def test_the_order_follows_the_inputs_though_an_input_was_made_again_later(run_writer: Any) -> None:
+    run_writer.stage("clean", "clean", {}, {})
+    run_writer.stage("dedup", "dedup", {"documents": "clean"}, {})
+    run_writer.stage("clean", "clean", {}, {})
+    assert [s.name for s in read_stages(run_writer.folder, [])] == ["clean", "dedup"]

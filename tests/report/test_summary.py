@@ -50,3 +50,15 @@ def test_a_run_of_one_classifier_says_its_validation_scores(run_writer: Any) -> 
     text = summarise(run_writer.folder / "mine")
     assert "accuracy 0.810 on validation" in text
     assert f"luban serve {run_writer.folder / 'mine'}" in text
+
+
+def test_chinese_words_take_two_columns_each(run_writer: Any) -> None:
+    steps = [
+        {"step": name, "documents_in": 9, "documents_out": 5, "bytes_in": 90, "bytes_out": 50}
+        for name in ("去重", "near")
+    ]
+    run_writer.stage("dedup", "dedup", {}, {"funnel": steps})
+    chinese, english = (
+        line for line in summarise(run_writer.folder).splitlines() if line.startswith("dedup:")
+    )
+    assert chinese.index("9") + 2 == english.index("9")
