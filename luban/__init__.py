@@ -1,10 +1,54 @@
-"""Luban: one toolkit for the whole craft of language models."""
+"""Luban: one toolkit for the whole craft of language models.
+
+model, tokenizer = luban.load("runs/x")
+texts = luban.generate(model, tokenizer, ["To be"], max_new_tokens=20)
+luban.save(model, tokenizer, "copy")
+rows = luban.predict("runs/x", ["a fine film"])
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from luban.models.load import load_model
+    from luban.models.model import Model
+    from luban.tasks.predict import Prediction
+    from luban.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
+__all__ = ["generate", "load", "predict", "save"]
+
+# Imports stand inside the functions: `import luban` and `luban --help` must not wait for torch.
+
+
+def load(folder: str | Path) -> tuple[Model, Tokenizer]:
+    """Open a model folder, of Luban or of a supported Hugging Face model."""
+    from luban.models.load import load_model
+    from luban.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(Path(folder))  # quick, and the likelier of the two to be missing
+    return load_model(Path(folder)), tokenizer
+
+
+def save(model: Model, tokenizer: Tokenizer, folder: str | Path) -> None:
+    """Write a model folder that `load` and `transformers` open."""
+    from luban.models.load import save_model
+
+    save_model(model, Path(folder))
+    tokenizer.save(Path(folder))
+
+
+def generate(model: Model, tokenizer: Tokenizer, prompts: list[str], **settings: Any) -> list[str]:
+    """Return what the model writes after each prompt; settings are those of `SamplingSettings`."""
+    from luban.generate import SamplingSettings
+    from luban.generate import generate as write
+
+    return write(model, tokenizer, prompts, settings=SamplingSettings(**settings))
+
+
+def predict(folder: str | Path, texts: list[str]) -> list[Prediction]:
+    """Classify texts with the classifier of a folder: label, probability and all probabilities."""
+    from luban.tasks.predict import load_classifier
+
+    return load_classifier(Path(folder)).predict(texts)

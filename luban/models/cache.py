@@ -31,22 +31,21 @@ class Cache:
                 f"a {config.family} model that sees its whole document cannot go on from a cache",
                 fix="use a decoder: gpt2, llama, or lstm with a token head",
             )
-        self.max_len, self.n_tokens = max_len, 0
-        self._documents: Tensor | None = None
+        self.batch_size, self.max_len, self.n_tokens = batch_size, max_len, 0
+        self.documents: Tensor | None = None
+        """Documents of the tokens read so far (B, n_tokens); None while every row is one document."""
         self.layers: list[LayerCache] = []
         if isinstance(config.trunk, TransformerConfig):
             shape = (batch_size, config.trunk.n_kv_heads, max_len, config.trunk.head_dim)
             self.layers = [
-                LayerCache(torch.empty(shape, device=device, dtype=dtype), torch.empty(shape, device=device, dtype=dtype))
+                LayerCache(
+                    torch.empty(shape, device=device, dtype=dtype),
+                    torch.empty(shape, device=device, dtype=dtype),
+                )
                 for _ in range(config.trunk.n_layers)
             ]
         self.states: list[tuple[Tensor, Tensor]] = []
         """Hidden and cell state of each recurrent layer, each (1, B, C); empty before the first token."""
-
-    @property
-    def documents(self) -> Tensor | None:
-        """Documents of the tokens read so far (B, n_tokens); None while every row is one document."""
-        return self._documents
 
     def check_room(self, n_new: int) -> None:
         """Refuse tokens that do not fit."""
@@ -59,7 +58,16 @@ class Cache:
     def advance(self, n_new: int, documents: Tensor | None) -> None:
         """Note that `n_new` tokens were read; `documents` (B, all of them)."""
         self.n_tokens += n_new
-        self._documents = documents
+        self.documents = documents
+
+    def keep(self, rows: list[int]) -> None:
+        """Forget all rows but these."""
+        self.batch_size = len(rows)
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+        self.states = [(hidden[:, rows], cell[:, rows]) for hidden, cell in self.states]
+        if self.documents is not None:
+            self.documents = self.documents[rows]
 
 
 class LayerCache:

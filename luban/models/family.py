@@ -93,7 +93,9 @@ def split_fields(fields: Json, trunk: type[TransformerConfig] | type[RecurrentCo
     of_model = {f.name for f in dataclasses.fields(ModelConfig)} - {"family", "trunk"}
     for key, value in fields.items():
         if key not in of_trunk | of_model:
-            raise ConfigError(f"unknown setting model.{key} = {value!r}", fix=nearest(key, of_trunk | of_model))
+            raise ConfigError(
+                f"unknown setting model.{key} = {value!r}", fix=nearest(key, of_trunk | of_model)
+            )
     return (
         {k: v for k, v in fields.items() if k in of_model},
         {k: v for k, v in fields.items() if k in of_trunk},
@@ -117,7 +119,8 @@ def need(config: Json, key: str) -> Any:
     """Return a key of config.json, or say that the file lacks it."""
     if config.get(key) is None:
         raise CheckpointError(
-            f"config.json of this {config.get('model_type')} model has no {key}", fix="add it, or copy the file again"
+            f"config.json of this {config.get('model_type')} model has no {key}",
+            fix="add it, or copy the file again",
         )
     return config[key]
 

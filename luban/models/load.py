@@ -41,7 +41,9 @@ class LoadReport:
     """Their tensors that are constants, not weights."""
 
 
-def load_model(folder: Path, *, head: HeadConfig | None = None, log: Log | None = None, seed: int = 1) -> Model:
+def load_model(
+    folder: Path, *, head: HeadConfig | None = None, log: Log | None = None, seed: int = 1
+) -> Model:
     """Read a model in float32, ready to be used.
 
     `head` replaces the folder's own head; its new weights are drawn by `seed`. What was dropped and
@@ -90,7 +92,9 @@ def read_config(folder: Path, *, head: HeadConfig | None = None) -> ModelConfig:
     """Read config.json, of Luban or of any supported Hugging Face model; `head` replaces its own."""
     path = folder / CONFIG
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no {CONFIG}", fix="name a model folder, such as one `luban train` wrote")
+        raise CheckpointError(
+            f"{folder} has no {CONFIG}", fix="name a model folder, such as one `luban train` wrote"
+        )
     config = read_json(path)
     family = _family(config if isinstance(config, dict) else {}, path)
     found = head or _read_head(config, family, path)
@@ -111,7 +115,11 @@ def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
     architectures = config.get("architectures") or []
     kind = next((family.heads[a] for a in architectures if a in family.heads), None)
     if kind is None:
-        what = f"architectures = {architectures} is not supported" if architectures else "architectures is missing"
+        what = (
+            f"architectures = {architectures} is not supported"
+            if architectures
+            else "architectures is missing"
+        )
         raise CheckpointError(
             f"{path}: {what}",
             fix=f"supported are: {', '.join(family.heads)}; or put a new head on the trunk: load_model(head=...)",
@@ -121,7 +129,9 @@ def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
         return HeadConfig(kind=kind, tied=tied)
     own = config.get(OWN) or {}
     labels = _labels(config)
-    return HeadConfig(kind=kind, n_classes=len(labels), labels=labels, pool=own.get("pool", family.pool), tied=tied)
+    return HeadConfig(
+        kind=kind, n_classes=len(labels), labels=labels, pool=own.get("pool", family.pool), tied=tied
+    )
 
 
 def _labels(config: Json) -> tuple[str, ...]:
@@ -182,7 +192,9 @@ def _check_depth(config: ModelConfig, theirs: dict[str, Tensor], folder: Path) -
 class _Matching:
     """Finds for each of our parameters its tensor in a checkpoint, and accounts for every tensor."""
 
-    def __init__(self, theirs: dict[str, Tensor], model: Model, family: Family, folder: Path, *, is_swap: bool):
+    def __init__(
+        self, theirs: dict[str, Tensor], model: Model, family: Family, folder: Path, *, is_swap: bool
+    ):
         self.theirs, self.family, self.folder, self.is_swap = theirs, family, folder, is_swap
         self.config = model.config
         self.ours = dict(model.named_parameters())

@@ -29,7 +29,9 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.up = nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias)
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=config.mlp_bias)
-        self.gate = nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias) if config.mlp == "gated" else None
+        self.gate = (
+            nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias) if config.mlp == "gated" else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gate is None:

@@ -32,7 +32,11 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.stem = TokenStem(config)
-        self.trunk = Recurrent(config.trunk) if isinstance(config.trunk, RecurrentConfig) else Transformer(config.trunk)
+        self.trunk = (
+            Recurrent(config.trunk)
+            if isinstance(config.trunk, RecurrentConfig)
+            else Transformer(config.trunk)
+        )
         self.head = HEADS[config.head.kind](config)
         self.load_report: LoadReport | None = None
         self.tie()
@@ -44,6 +48,9 @@ class Model(nn.Module):
         """Return the trunk's last hidden states, (B, T) -> (B, T, C)."""
         self._check(tokens, documents, cache)
         layout = _layout(tokens, documents, cache)
+        if cache is not None and (layout.documents is None or tokens.is_cpu):
+            # Left padding makes a row wider than its text: what counts is the place in the document.
+            self._check_length(int(layout.positions[:, -1].max()) + 1)
         hidden = self.trunk(self.stem(tokens, layout.positions), layout, cache)
         if cache is not None:
             cache.advance(tokens.shape[1], layout.documents)
@@ -55,12 +62,8 @@ class Model(nn.Module):
             self.head.weight = self.stem.tokens.weight
 
     def _check(self, tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> None:
-        n_tokens, max_len = tokens.shape[1] + (cache.n_tokens if cache else 0), self.config.max_len
-        if n_tokens > max_len:
-            raise DataError(
-                f"a row of {n_tokens} tokens is longer than the model's max_len = {max_len}",
-                fix=f"cut the text to {max_len} tokens, or use a model with a larger max_len",
-            )
+        if cache is None:
+            self._check_length(tokens.shape[1])
         if documents is not None and documents.shape != tokens.shape:
             raise ValueError(f"documents {tuple(documents.shape)} do not match tokens {tuple(tokens.shape)}")
         if cache is not None:
@@ -72,6 +75,13 @@ class Model(nn.Module):
                     f"token id {low if low < 0 else high} is outside the vocabulary 0 … {self.config.vocab_size - 1}",
                     fix="use the tokenizer that the model was trained with",
                 )
+
+    def _check_length(self, n_tokens: int) -> None:
+        if n_tokens > self.config.max_len:
+            raise DataError(
+                f"a row of {n_tokens} tokens is longer than the model's max_len = {self.config.max_len}",
+                fix=f"cut the text to {self.config.max_len} tokens, or use a model with a larger max_len",
+            )
 
 
 def _layout(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> Layout:

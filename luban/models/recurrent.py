@@ -41,7 +41,9 @@ class Recurrent(nn.Module):
         """Gather each document into a row of its own, read them together, put the states back."""
         places, lengths = split_documents(documents)
         # (B, T, C) -> (documents, longest, C)
-        packed = pack_padded_sequence(x.flatten(0, 1)[places], lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            x.flatten(0, 1)[places], lengths, batch_first=True, enforce_sorted=False
+        )
         order = pack_padded_sequence(places, lengths, batch_first=True, enforce_sorted=False).data
         for block in self.blocks:
             packed, _ = block(packed)
@@ -55,9 +57,7 @@ class Recurrent(nn.Module):
         """Read from where the cache stopped; a document's first token begins with empty states."""
         if layout.documents is None:
             return self._step(x, cache, None)
-        outputs = [
-            self._step(x[:, t : t + 1], cache, layout.positions[:, t] == 0) for t in range(x.shape[1])
-        ]
+        outputs = [self._step(x[:, t : t + 1], cache, layout.positions[:, t] == 0) for t in range(x.shape[1])]
         return torch.cat(outputs, dim=1)
 
     def _step(self, x: Tensor, cache: Cache, is_first: Tensor | None) -> Tensor:

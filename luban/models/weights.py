@@ -61,9 +61,13 @@ def _shards(index: Path) -> list[Path]:
     paths = []
     for name in sorted(set(names.values())):
         if Path(name).name != name:
-            raise CheckpointError(f"{index} names {name}, outside its folder", fix="do not use this checkpoint")
+            raise CheckpointError(
+                f"{index} names {name}, outside its folder", fix="do not use this checkpoint"
+            )
         if not (index.parent / name).is_file():
-            raise CheckpointError(f"{index.parent / name} is missing", fix="copy every file that the index names")
+            raise CheckpointError(
+                f"{index.parent / name} is missing", fix="copy every file that the index names"
+            )
         paths.append(index.parent / name)
     return paths
 
@@ -72,7 +76,9 @@ def _read_safe(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, RuntimeError) as e:
-        raise CheckpointError(f"{path} is not a safetensors file: {e}", fix="copy the file again from its source") from e
+        raise CheckpointError(
+            f"{path} is not a safetensors file: {e}", fix="copy the file again from its source"
+        ) from e
 
 
 def _read_old(path: Path) -> dict[str, Tensor]:
