@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -170,9 +170,8 @@ def _tokenizer_and_model(
 ) -> tuple[Tokenizer, Model]:
     if folder := inputs.get("model"):
         config = read_config(folder)
-        head = _head(labels, settings.pool or habit(config.family))
-        torch.manual_seed(settings.seed)
-        return load_tokenizer(folder), load_model(folder, head=head)
+        head = _head(labels, settings.pool or FAMILIES[config.family].pool)
+        return load_tokenizer(folder), load_model(folder, head=head, log=log, seed=settings.seed)
     choice, why = (settings.model, "") if settings.model else advise(len(train))
     if why:
         log.say(why)
@@ -183,18 +182,16 @@ def _tokenizer_and_model(
     config = FAMILIES[choice.family].config(
         choice.size,
         vocab_size=tokenizer.vocab_size,
-        head=_head(labels, settings.pool or habit(choice.family)),
+        head=_head(labels, settings.pool or FAMILIES[choice.family].pool),
+        pad_id=tokenizer.pad_id,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
         **changes,
     )
     return tokenizer, build_model(config, seed=settings.seed)
 
 
-def habit(family: str) -> str:
-    """Return how a family makes one vector of a text: see `ClassifySettings.pool`."""
-    return {"bert": "first", "lstm": "mean"}.get(family, "last")
-
-
-def _head(labels: Sequence[str], pool: str) -> HeadConfig:
+def _head(labels: Sequence[str], pool: Literal["first", "mean", "last"]) -> HeadConfig:
     return HeadConfig(kind="classes", n_classes=len(labels), labels=tuple(labels), pool=pool)
 
 
@@ -219,7 +216,6 @@ def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: b
         epochs=None,
         steps=steps,
         lr=settings.lr or advised_lr(model.config.dim, is_new=is_new),
-        warmup_steps=min(settings.warmup_steps, steps // 5),
         evaluate_every_steps=settings.evaluate_every_steps or min(per_epoch, steps),
         save_every_steps=settings.save_every_steps or min(per_epoch, steps),
     )

@@ -106,8 +106,6 @@ class ClassifySettings(TrainSettings):
                 f"epochs = {self.epochs:g} and steps = {self.steps} contradict each other",
                 fix="give one of them",
             )
-        if self.steps:
-            TrainSettings.__post_init__(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

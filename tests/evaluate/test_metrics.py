@@ -74,7 +74,9 @@ def test_calibration_error_is_the_weighted_gap_between_confidence_and_accuracy()
     assert calibration_error(confidence, correct) == pytest.approx(4 / 6 * 0.2)
     table = calibration_table(confidence, correct)
     assert [(row["n"], row["accuracy"]) for row in table] == [(2, 0.5), (4, 0.75)]
-    assert sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in table) / 6 == pytest.approx(4 / 6 * 0.2)
+    assert sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in table) / 6 == pytest.approx(
+        4 / 6 * 0.2
+    )
 
 
 def test_bins_are_closed_above_so_that_certainty_has_one():
