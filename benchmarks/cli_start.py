@@ -1,6 +1,6 @@
 """CPU seconds of `luban --help` and of every verb's help. Prints one JSON line a command.
 
-    python benchmarks/cli_start.py
+python benchmarks/cli_start.py
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ def doctor(
     out: Path = typer.Option(Path("runs"), help="Folder that runs will be written below."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of a table."),
 ) -> None:
-    """Check Python, torch, compiler, memory, disk and packages; say what to fix.
+    """Check this machine and say what to fix.
+
+    Python, torch, compiler, cores, memory, disk, permissions, optional packages.
 
     Exits with 0 when Luban can be used, with 2 when something stops the quickstart.
 

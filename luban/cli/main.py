@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
+import typer.core
 
 from luban.errors import LubanError
 
@@ -39,6 +40,7 @@ def build_app(verbs: tuple[str, ...] = VERBS) -> typer.Typer:
     """Return the app with these verbs; a verb's module holds `app` or a function of its name."""
     app = typer.Typer(
         name="luban",
+        cls=_InOrder,
         help="From raw text to a trained, scored, served language model. Start: luban run quickstart",
         no_args_is_help=True,
         add_completion=False,
@@ -54,6 +56,12 @@ def build_app(verbs: tuple[str, ...] = VERBS) -> typer.Typer:
         else:
             app.command(verb)(getattr(module, verb))
     return app
+
+
+class _InOrder(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the verbs in the order of the craft."""
+        return [verb for verb in VERBS if verb in self.commands]
 
 
 def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:

@@ -16,15 +16,18 @@ PAGE = "report.html"
 
 
 def run(
-    recipe: str = typer.Argument(help="A recipe file, or the name of a bundled one, such as quickstart."),
+    recipe: str = typer.Argument(
+        metavar="RECIPE", help="A recipe file, or the name of a bundled one, such as quickstart."
+    ),
     sets: list[str] = typer.Option([], "--set", help="STAGE.KEY=VALUE, over the recipe's own settings."),
     out: Path = typer.Option(None, help="Folder for the outputs, instead of the recipe's."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print settings, stages and time; run nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON lines for programs."),
 ) -> None:
-    """Run the stages of RECIPE whose inputs, settings or code have changed; reuse the others.
+    """Run a recipe; reuse what is up to date.
 
-    Stop it at any time: finished stages are kept, and the same command goes on.
+    A stage runs when its inputs, its settings or its code have changed. Stop the run at any time:
+    finished stages are kept, and the same command goes on.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ import typer
 
 def serve(
     folders: list[Path] = typer.Argument(
-        metavar="FOLDER...", help="Model folders: language models, classifiers."
+        metavar="FOLDER", help="Model folders: language models, classifiers."
     ),
     host: str = typer.Option("127.0.0.1", help="Address to listen on; any but this machine's needs a key."),
     port: int = typer.Option(8000, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
@@ -17,7 +17,9 @@ def serve(
     key_file: Path = typer.Option(None, "--api-key-file", help="File with the key that clients must send."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON lines for programs."),
 ) -> None:
-    """Serve models: /v1/completions, /v1/classify, /v1/models, /health.
+    """Serve models over HTTP, as OpenAI does.
+
+    /v1/completions, /v1/classify, /v1/models, /health.
 
     SIGTERM or Ctrl-C lets running answers end, then stops.
 

@@ -14,10 +14,10 @@ Link = tuple[int, Path, "Manifest | None", str]
 
 
 def why(
-    folder: Path = typer.Argument(help="A folder that a stage wrote."),
+    folder: Path = typer.Argument(metavar="FOLDER", help="A folder that a stage wrote."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON line for each link of the chain."),
 ) -> None:
-    """Show the chain of stages that made FOLDER, back to the raw files.
+    """Show what made a folder, back to the raw files.
 
     Each line says the stage, its content key, when it ran, how long, the settings that differ from
     their defaults, and whether an input has changed since.

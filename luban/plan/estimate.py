@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from luban.config import resolved
-from luban.files import Manifest
+from luban.files import Manifest, read_json
+from luban.models.config import RecurrentConfig
+from luban.models.families import FAMILIES
 from luban.plan.machine import matmul_rate
 from luban.runner import Plan
 
 TRAINING = ("pretrain", "classify")
-SECONDS_PER_MEGABYTE = {"clean": 3.0, "dedup": 1.5, "split": 0.2, "tokenizer": 0.6, "shard": 0.4, "bag": 2.0}
+SECONDS_PER_MEGABYTE = {"clean": 1.0, "dedup": 0.4, "split": 0.1, "tokenizer": 1.5, "shard": 0.7, "bag": 3.0}
 """Measured on two cores with English and Chinese text; `luban why` shows what a stage really took."""
 OVERHEAD_SECONDS = {"pretrain": 5.0, "classify": 5.0, "evaluate": 6.0, "golden": 4.0, "bag": 2.0}
 """Start of torch, loading, looks at the validation split; the whole of a stage that has no rule."""
@@ -20,7 +22,9 @@ MATMUL_SHARE = 0.6
 """Share of the machine's matmul rate that training reaches."""
 UNKNOWN_BYTES = 5e6
 """Size of an input that is not there yet and whose maker is not known."""
+USUAL_EPOCHS = 3  # what a classifier takes when left to choose
 USUAL_PARAMETERS = 2e6
+USUAL_VOCABULARY = 8000
 BYTES_PER_TOKEN = 4
 GZIP_RATIO = 2.7
 
@@ -67,24 +71,39 @@ def _growth(earlier: Manifest, settings: dict[str, Any], n_bytes: float, inputs:
 def _work(settings: dict[str, Any], n_bytes: float, inputs: Mapping[str, Path]) -> float:
     """Tokens of the whole training × parameters of the model."""
     n_micro = settings.get("n_micro_batches", 1)
-    if settings.get("epochs"):
+    epochs = settings.get("epochs") or (USUAL_EPOCHS if settings.get("steps") == 0 else None)
+    if epochs:
         n_tokens = n_bytes / BYTES_PER_TOKEN
         if settings.get("train_rows"):
             n_tokens = min(n_tokens, settings["train_rows"] * settings.get("max_len", 128))
-        return settings["epochs"] * n_tokens * _parameters(settings, inputs)
+        return epochs * n_tokens * _parameters(settings, inputs)
     per_batch = settings.get("tokens_per_batch") or settings.get("batch_size", 1) * settings.get("context", 1)
     return settings.get("steps", 1) * n_micro * per_batch * _parameters(settings, inputs)
 
 
 def _parameters(settings: dict[str, Any], inputs: Mapping[str, Path]) -> float:
-    """Matrix entries that every token passes: the model's file, else its width and depth."""
-    weights = inputs["model"] / "model.safetensors" if "model" in inputs else None
-    if weights and weights.is_file():
-        return weights.stat().st_size / 4
-    model = settings.get("model") or {}
-    if model.get("dim") and model.get("n_layers"):
-        return 12.0 * model["n_layers"] * model["dim"] ** 2
-    return USUAL_PARAMETERS
+    """Matrix entries that every token passes: of the model folder given, or of the size to be built."""
+    if "model" in inputs:
+        return _stored_parameters(inputs["model"])
+    model = {key: value for key, value in (settings.get("model") or {}).items() if value is not None}
+    if not model:
+        return USUAL_PARAMETERS
+    config = FAMILIES[model.pop("family")].config(model.pop("size"), vocab_size=USUAL_VOCABULARY, **model)
+    head = config.dim * config.vocab_size if "context" in settings else 0
+    if isinstance(config.trunk, RecurrentConfig):
+        return head + 8.0 * config.n_layers * config.dim**2
+    t = config.trunk
+    attention = 2 * t.dim * t.head_dim * (t.n_heads + t.n_kv_heads)
+    return head + t.n_layers * (attention + (3.0 if t.mlp == "gated" else 2.0) * t.dim * t.ffn_dim)
+
+
+def _stored_parameters(folder: Path) -> float:
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if not weights.is_file() or not config.is_file():
+        return USUAL_PARAMETERS
+    shape = read_json(config)
+    embedding = shape.get("vocab_size", 0) * shape.get("hidden_size", 0)  # looked up, not multiplied
+    return max(weights.stat().st_size / 4 - embedding, 1.0)
 
 
 def _input_bytes(plan: Plan, made: Mapping[Path, float]) -> float:

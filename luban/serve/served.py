@@ -75,12 +75,37 @@ def check_names(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
 
 def open_folder(folder: Path, name: str) -> Served:
     """Open a model folder as what it is."""
-    config = read_json(folder / "config.json")
-    kinds = config.get("architectures") or []
-    is_bag = config.get("model_type") == "luban-bag"
-    if is_bag or any("Classification" in str(kind) for kind in kinds):
+    if read_json(folder / "config.json").get("model_type") == "luban-bag":
         return _open_sorter(folder, name)
-    return _open_writer(folder, name)
+    from luban.device import use_threads
+    from luban.models.load import read_config
+
+    use_threads(0)
+    kind = read_config(folder).head.kind
+    if kind == "none":
+        raise CheckpointError(
+            f"{folder} only encodes texts: it neither writes nor classifies",
+            fix=f"fine-tune it first: luban train --task classify --model {folder} --data ROWS --out OUT",
+        )
+    return _open_sorter(folder, name) if kind == "classes" else _open_writer(folder, name)
+
+
+def _open_writer(folder: Path, name: str) -> Writer:
+    from luban.generate.decode import write
+    from luban.models.load import load_model
+    from luban.tokenizer import load_tokenizer
+
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    if getattr(model.config.trunk, "sight", "causal") != "causal":
+        raise CheckpointError(
+            f"{folder} fills gaps; it cannot write on from a prompt", fix="name a gpt2, llama or lstm model"
+        )
+
+    def answer(prompt: str, settings: SamplingSettings) -> Iterator[Piece]:
+        for piece in write(model, tokenizer, [prompt], settings):
+            yield Piece(piece.text, piece.n_tokens, piece.finish)
+
+    return Writer(name, model.config.max_len, tokenizer.encode, answer)
 
 
 def _open_sorter(folder: Path, name: str) -> Sorter:

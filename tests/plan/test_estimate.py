@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from luban.config import Tree
+from luban.config import Tree, resolved
 from luban.files import Manifest
 from luban.plan import estimate
 from luban.plan.estimate import estimate_all, estimate_seconds
@@ -57,7 +57,7 @@ def test_a_reused_stage_takes_nothing(tmp_path: Path) -> None:
 
 def test_what_the_stage_took_before_counts_scaled_by_steps(tmp_path: Path) -> None:
     train = plans(tmp_path, steps=300)[1]
-    settings = {"steps": 100, "batch_size": 16, "context": 256, "n_micro_batches": 1}
+    settings = {**resolved(train.task.settings), "steps": 100}
     assert estimate_seconds(replace(train, earlier=manifest(train, 20.0, **settings))) == pytest.approx(60.0)
     clean = plans(tmp_path)[0]
     assert estimate_seconds(replace(clean, earlier=manifest(clean, 7.0))) == 7.0
