@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Optional
 
 import typer
 
@@ -13,17 +12,13 @@ def generate(
     folder: Path = typer.Argument(..., help="Model folder: ours, or a supported Hugging Face one."),
     prompts: list[str] = typer.Argument(..., help="One or more prompts; - reads one a line from stdin."),
     max_new_tokens: int = typer.Option(128, help="Stop after so many tokens."),
-    temperature: float = typer.Option(
-        0.8, help="Below 1 bolder, above 1 more random; 0: always the likeliest."
-    ),
+    temperature: float = typer.Option(0.8, help="Below 1 bolder, above 1 more random; 0: the likeliest."),
     top_k: int = typer.Option(0, help="Choose among the k likeliest tokens; 0: among all."),
     top_p: float = typer.Option(1.0, help="Choose among the tokens that hold this share of the probability."),
     min_p: float = typer.Option(0.0, help="Leave out tokens below this share of the likeliest one."),
     seed: int = typer.Option(1, help="Decides the draws."),
-    stop: Optional[list[str]] = typer.Option(None, help="A text that ends the writing; may be repeated."),
-    as_json: bool = typer.Option(
-        False, "--json", help="One JSON line a prompt: prompt, text, tokens, finish."
-    ),
+    stop: list[str] = typer.Option([], help="A text that ends the writing; may be repeated."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON line a prompt: text, n_tokens, finish."),
 ) -> None:
     """Go on from a prompt, streaming to the terminal.
 
@@ -39,7 +34,7 @@ def generate(
         top_p=top_p,
         min_p=min_p,
         seed=seed,
-        stop=tuple(stop or ()),
+        stop=tuple(stop),
     )
     asked = [line.rstrip("\r\n") for line in sys.stdin] if prompts == ["-"] else prompts
     from luban import load

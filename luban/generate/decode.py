@@ -92,10 +92,11 @@ def encode_prompt(model: Model, tokenizer: Tokenizer, prompt: str) -> list[int]:
         raise DataError(
             "the prompt is empty, and the tokenizer has no token to start from", fix="write a prompt"
         )
-    if len(ids) >= model.config.max_len:
+    context = model.config.max_len
+    if len(ids) >= context:
         raise DataError(
-            f"the prompt is {len(ids)} tokens, and the model's context is {model.config.max_len}, answer included",
-            fix=f"shorten it to at most {model.config.max_len - 1} tokens",
+            f"the prompt is {len(ids)} tokens, and the model's context is {context}, answer included",
+            fix=f"shorten it to at most {context - 1} tokens",
         )
     return ids
 

@@ -76,6 +76,7 @@ class Attention(nn.Module):
         self.is_grouped = config.n_kv_heads < config.n_heads
 
     def forward(self, x: Tensor, source: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
+        """Read from source: (B, T, C), (B, S, C) -> (B, T, C)."""
         q, k, v = self._split(self.q(x)), self._split(self.k(source)), self._split(self.v(source))
         if scene.turn is not None:
             q, k = rotate(q, scene.turn), rotate(k, scene.turn)
@@ -93,11 +94,12 @@ class Attention(nn.Module):
         return self.out(read.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, C)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or K, T or S, D)
+        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (B, H or K, T or S, D)
 
 
 class SelfAttention(Attention):
     """Attention that reads its own input."""
 
     def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:  # type: ignore[override]
+        """Read from x itself: (B, T, C) -> (B, T, C)."""
         return super().forward(x, x, scene, cache)

@@ -29,6 +29,7 @@ class Block(nn.Module):
         self.norm_first = config.norm_place == "before"
 
     def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
+        """Keep (B, T, C)."""
         x = self._add(x, self.attention_norm, self.attention, scene, cache)
         return self._add(x, self.mlp_norm, self.mlp)
 

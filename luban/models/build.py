@@ -66,7 +66,5 @@ def _recurrent(name: str, parameter: Tensor, generator: torch.Generator) -> None
         nn.init.zeros_(parameter)
         return
     nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    if ".bias_" in name:
-        parameter[width : 2 * width] = (
-            1.0 if ".bias_ih" in name else 0.0
-        )  # torch's order: input, forget, cell, output
+    if ".bias_" in name:  # torch's order of gates: input, forget, cell, output
+        parameter[width : 2 * width] = 1.0 if ".bias_ih" in name else 0.0

@@ -38,11 +38,8 @@ class Cache:
         if isinstance(config.trunk, TransformerConfig):
             shape = (batch_size, config.trunk.n_kv_heads, max_len, config.trunk.head_dim)
             self.layers = [
-                LayerCache(
-                    torch.empty(shape, device=device, dtype=dtype),
-                    torch.empty(shape, device=device, dtype=dtype),
-                )
-                for _ in range(config.trunk.n_layers)
+                LayerCache(*(torch.empty(shape, device=device, dtype=dtype) for _ in "kv"))
+                for _ in range(config.n_layers)
             ]
         self.states: list[tuple[Tensor, Tensor]] = []
         """Hidden and cell state of each recurrent layer, each (1, B, C); empty before the first token."""

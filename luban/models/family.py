@@ -108,9 +108,10 @@ def head_width(fields: Json) -> int:
     if "head_dim" in fields:
         return fields["head_dim"]
     if n_heads < 1 or dim % n_heads:
+        n_heads = max(1, n_heads)
         raise ConfigError(
-            f"model.dim = {dim} does not split into model.n_heads = {n_heads} heads",
-            fix=f"set model.dim to a multiple of model.n_heads, such as {max(1, round(dim / max(1, n_heads))) * max(1, n_heads)}",
+            f"model.dim = {dim} does not split into model.n_heads = {fields['n_heads']} heads",
+            fix=f"set model.dim to a multiple of {n_heads}, such as {n_heads * max(1, round(dim / n_heads))}",
         )
     return dim // n_heads
 

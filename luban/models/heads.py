@@ -21,9 +21,10 @@ class TokensHead(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(config.vocab_size, config.dim))
         self.bias = nn.Parameter(torch.empty(config.vocab_size)) if config.head.bias else None
-        self.transform = Transform(config.trunk) if _has_transform(config) else None
+        self.transform = _transform(config)
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Score every token at every position; documents are not needed."""
         return F.linear(self.features(hidden), self.weight, self.bias)
 
     def features(self, hidden: Tensor) -> Tensor:
@@ -41,6 +42,7 @@ class Transform(nn.Module):
         self.norm = build_norm(config)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Keep (B, T, C)."""
         return self.norm(self.activation(self.dense(x)))
 
 
@@ -55,6 +57,7 @@ class ClassesHead(nn.Module):
         self.classes = nn.Linear(config.dim, config.head.n_classes, bias=config.head.bias)
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Score every class of each row."""
         x = pooled(hidden, documents, self.pool)
         if self.pooler is not None:
             x = self.pooler(x).tanh()
@@ -69,6 +72,7 @@ class NoHead(nn.Module):
         self.pooler = nn.Linear(config.dim, config.dim) if config.head.layer == "pooler" else None
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Pass (B, T, C) through."""
         return hidden
 
 
@@ -95,5 +99,7 @@ def pooled(hidden: Tensor, documents: Tensor | None, pool: str) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), found]
 
 
-def _has_transform(config: ModelConfig) -> bool:
-    return config.head.layer == "transform" and isinstance(config.trunk, TransformerConfig)
+def _transform(config: ModelConfig) -> Transform | None:
+    if config.head.layer == "transform" and isinstance(config.trunk, TransformerConfig):
+        return Transform(config.trunk)
+    return None

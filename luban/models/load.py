@@ -122,7 +122,7 @@ def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
         )
         raise CheckpointError(
             f"{path}: {what}",
-            fix=f"supported are: {', '.join(family.heads)}; or put a new head on the trunk: load_model(head=...)",
+            fix=f"supported are: {', '.join(family.heads)}; or give load_model a new head",
         )
     tied = bool(config.get("tie_word_embeddings", family.is_tied))
     if kind != "classes":
@@ -230,12 +230,13 @@ class _Matching:
         expected = tuple(reversed(whole)) if name.transpose else whole
         if tuple(tensor.shape) != expected:
             raise CheckpointError(
-                f"{self.folder}: {name.theirs} has shape {tuple(tensor.shape)}, but config.json asks for {expected}",
+                f"{self.folder}: {name.theirs} has the shape {tuple(tensor.shape)}, "
+                f"but config.json asks for {expected}",
                 fix="copy config.json and the weights again from one source",
             )
-        if not tensor.dtype.is_floating_point or tensor.dtype != torch.float32:
+        if tensor.dtype != torch.float32:  # reading made every plain float that
             raise CheckpointError(
-                f"{self.folder}: {name.theirs} is of type {tensor.dtype}, a quantised form that is not supported",
+                f"{self.folder}: {name.theirs} holds {tensor.dtype}, a quantised form that is not supported",
                 fix="use the model in float32, bfloat16 or float16",
             )
         tensor = tensor.t() if name.transpose else tensor

@@ -27,13 +27,13 @@ class MLP(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.up = nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias)
-        self.down = nn.Linear(config.ffn_dim, config.dim, bias=config.mlp_bias)
-        self.gate = (
-            nn.Linear(config.dim, config.ffn_dim, bias=config.mlp_bias) if config.mlp == "gated" else None
-        )
+        gated, bias = config.mlp == "gated", config.mlp_bias
+        self.up = nn.Linear(config.dim, config.ffn_dim, bias=bias)
+        self.down = nn.Linear(config.ffn_dim, config.dim, bias=bias)
+        self.gate = nn.Linear(config.dim, config.ffn_dim, bias=bias) if gated else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Keep (B, T, C)."""
         if self.gate is None:
             return self.down(self.activation(self.up(x)))
         return self.down(self.activation(self.gate(x)) * self.up(x))

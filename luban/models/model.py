@@ -42,6 +42,7 @@ class Model(nn.Module):
         self.tie()
 
     def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Score tokens or classes; `cache` holds what was read before and reads these too."""
         return self.head(self.hidden(tokens, documents, cache), documents)
 
     def hidden(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
@@ -59,7 +60,7 @@ class Model(nn.Module):
     def tie(self) -> None:
         """Let a tied head use the stem's embedding; needed again after weights were replaced."""
         if isinstance(self.head, TokensHead) and self.config.head.tied:
-            self.head.weight = self.stem.tokens.weight
+            self.head.weight = self.stem.tokens.weight  # type: ignore[assignment]
 
     def _check(self, tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> None:
         if cache is None:
@@ -71,8 +72,9 @@ class Model(nn.Module):
         if tokens.is_cpu and tokens.numel() and not torch.compiler.is_compiling():
             low, high = (int(v) for v in tokens.aminmax())  # elsewhere it would wait for the device
             if low < 0 or high >= self.config.vocab_size:
+                wrong, last = low if low < 0 else high, self.config.vocab_size - 1
                 raise DataError(
-                    f"token id {low if low < 0 else high} is outside the vocabulary 0 … {self.config.vocab_size - 1}",
+                    f"token id {wrong} is outside the model's vocabulary, 0 to {last}",
                     fix="use the tokenizer that the model was trained with",
                 )
 
@@ -82,6 +84,12 @@ class Model(nn.Module):
                 f"a row of {n_tokens} tokens is longer than the model's max_len = {self.config.max_len}",
                 fix=f"cut the text to {self.config.max_len} tokens, or use a model with a larger max_len",
             )
+
+
+def _trunk(config: ModelConfig) -> Recurrent | Transformer:
+    if isinstance(config.trunk, RecurrentConfig):
+        return Recurrent(config.trunk)
+    return Transformer(config.trunk)
 
 
 def _layout(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> Layout:

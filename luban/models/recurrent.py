@@ -29,6 +29,7 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, layout: Layout, cache: Cache | None = None) -> Tensor:
+        """Keep (B, T, C)."""
         if cache is not None:
             return self._go_on(x, layout, cache)
         if layout.documents is None:

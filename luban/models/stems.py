@@ -21,6 +21,7 @@ class TokenStem(nn.Module):
         self.dropout = nn.Dropout(trunk.dropout)
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """(B, T), (1 or B, T) -> (B, T, C)."""
         x = self.tokens(tokens)  # (B, T) -> (B, T, C)
         if self.segments is not None:
             x = x + self.segments.weight[0]

@@ -23,6 +23,7 @@ class Transformer(nn.Module):
         self.norm = build_norm(config) if config.norm_place == "before" else nn.Identity()
 
     def forward(self, x: Tensor, layout: Layout, cache: Cache | None = None) -> Tensor:
+        """Keep (B, T, C)."""
         scene = build_scene(layout, self.config, x)
         for i, block in enumerate(self.blocks):
             x = block(x, scene, None if cache is None else cache.layers[i])

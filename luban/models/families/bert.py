@@ -6,6 +6,7 @@ Source: arXiv:1810.04805; the small sizes, arXiv:1908.08962; MiniLM, arXiv:2002.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
 from luban.models.family import (
@@ -22,7 +23,7 @@ from luban.models.family import (
     write_special_ids,
 )
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 256, "n_layers": 4, "n_heads": 4, "ffn_dim": 1024, "max_len": 256, "dropout": 0.1},
     "mini": {"dim": 256, "n_layers": 4, "n_heads": 4, "ffn_dim": 1024, "max_len": 512, "dropout": 0.1},
     "minilm-l6": {"dim": 384, "n_layers": 6, "n_heads": 12, "ffn_dim": 1536, "max_len": 512, "dropout": 0.1},
@@ -41,7 +42,7 @@ ACTIVATIONS = {
 def build(fields: Json) -> ModelConfig:
     """Return the config of a size."""
     model, trunk = split_fields(fields, TransformerConfig)
-    choices = {
+    choices: Json = {
         "head_dim": head_width(fields),
         "n_kv_heads": fields["n_heads"],
         "sight": "full",
@@ -54,7 +55,7 @@ def build(fields: Json) -> ModelConfig:
         "attention_bias": True,
         "mlp_bias": True,
     }
-    whole = {"n_segments": 2, "stem_norm": True} | model
+    whole: Json = {"n_segments": 2, "stem_norm": True} | model
     return ModelConfig(family="bert", trunk=TransformerConfig(**choices | trunk), **whole)
 
 

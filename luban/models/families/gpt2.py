@@ -6,6 +6,7 @@ Source: Radford et al. (2019), Language models are unsupervised multitask learne
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
 from luban.models.family import (
@@ -22,7 +23,7 @@ from luban.models.family import (
     write_special_ids,
 )
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 256, "n_layers": 4, "n_heads": 4, "max_len": 256},
     "small": {"dim": 768, "n_layers": 12, "n_heads": 12, "max_len": 1024, "dropout": 0.1},
     "medium": {"dim": 1024, "n_layers": 24, "n_heads": 16, "max_len": 1024, "dropout": 0.1},
@@ -42,7 +43,7 @@ ACTIVATIONS = {
 def build(fields: Json) -> ModelConfig:
     """Return the config of a size: full multi-head attention, an MLP four times as wide."""
     model, trunk = split_fields(fields, TransformerConfig)
-    choices = {
+    choices: Json = {
         "head_dim": head_width(fields),
         "n_kv_heads": fields["n_heads"],
         "ffn_dim": 4 * fields["dim"],

@@ -59,9 +59,8 @@ ACTIVATIONS = {
 def build(fields: Json) -> ModelConfig:
     """Return the config of a size; TransformerConfig's own defaults are Llama's."""
     model, trunk = split_fields(fields, TransformerConfig)
-    return ModelConfig(
-        family="llama", trunk=TransformerConfig(**{"head_dim": head_width(fields)} | trunk), **model
-    )
+    whole: Json = {"head_dim": head_width(fields)} | trunk
+    return ModelConfig(family="llama", trunk=TransformerConfig(**whole), **model)
 
 
 def read(config: Json) -> ModelConfig:

@@ -6,6 +6,7 @@ Source: Hochreiter and Schmidhuber (1997); bidirectional, Schuster and Paliwal (
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from luban.models.config import HeadConfig, ModelConfig, RecurrentConfig
 from luban.models.family import (
@@ -18,7 +19,7 @@ from luban.models.family import (
     write_special_ids,
 )
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 256, "n_layers": 1, "max_len": 4096, "dropout": 0.2},
     "small": {"dim": 512, "n_layers": 2, "max_len": 4096, "dropout": 0.2},
     "medium": {"dim": 1024, "n_layers": 2, "max_len": 4096, "dropout": 0.3},
