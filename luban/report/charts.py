@@ -10,6 +10,7 @@ from luban.report.ladder import Bin, Score
 from luban.report.markup import Html, element, join
 from luban.report.training import Points
 from luban.report.wording import score as score_text
+from luban.report.wording import shorten
 
 WIDTH = 480
 N_COLOURS = 5
@@ -101,7 +102,7 @@ def whisker_chart(rows: Sequence[tuple[str, Score]], best: str | None = None) ->
     for i, (name, score) in enumerate(rows):
         top = 44 * i
         parts += [
-            element("text", name, x=12, y=top + 16, class_="label"),
+            element("text", shorten(name, 36), x=12, y=top + 16, class_="label"),
             element("text", score_text(score), x=WIDTH - 12, y=top + 16, class_="label value end"),
             _whisker(score, x, top + 31, 2 if name == best else 0),
         ]

@@ -8,7 +8,7 @@ from luban.report.chain import StageRun
 from luban.report.markup import Html, element, join
 from luban.report.wording import duration, shorten
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 118, 40, 24, 12
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 120, 40, 22, 12
 
 
 def draw_graph(stages: tuple[StageRun, ...]) -> Html:
@@ -74,7 +74,7 @@ def _box(stage: StageRun, x: float, y: float) -> Html:
     inside = join(
         element("title", f"{stage.name}: {stage.use}, {duration(stage.seconds)}, key {stage.key[:8]}"),
         element("rect", x=x, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=7, class_=f"box {_kind(stage.use)}"),
-        element("text", shorten(stage.name, 15), x=x + 10, y=y + 17, class_="label"),
+        element("text", shorten(stage.name, 14), x=x + 10, y=y + 17, class_="label"),
         element("text", f"{stage.use} · {_seconds(stage)}", x=x + 10, y=y + 32, class_="tick"),
     )
     return element("a", inside, href=f"#{settings_anchor(stage)}")

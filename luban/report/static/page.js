@@ -96,6 +96,5 @@
     markPlace();
     openTarget();
     addEventListener("hashchange", openTarget);
-    addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
   });
 })();
