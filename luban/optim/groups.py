@@ -1,0 +1,33 @@
+"""Which parameters decay, and how fast each learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from luban.errors import ConfigError
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, *, lr_scale: Callable[[str], float] | None = None
+) -> list[dict[str, Any]]:
+    """Group the trainable parameters by decay and by learning-rate scale.
+
+    Matrices decay; embeddings, norms and biases do not. `lr_scale` maps a parameter's name to a
+    multiple of the learning rate, for faster heads or slower lower layers. A weight that an embedding
+    and the output head share counts as an embedding. Frozen parameters are left out.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        decay = weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
+        scale = lr_scale(name) if lr_scale else 1.0
+        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group["params"].append(p)
+    if not groups:
+        raise ConfigError("every parameter is frozen", fix="leave out some patterns of freeze")
+    return list(groups.values())
