@@ -158,14 +158,15 @@ def _look_at_rows(
         n_micro_batches=settings.n_micro_batches,
         pad_id=pieces.pad_id or 0,
     )
+    batches = rows.at(step)
     train, test = ([e.text for e in part] for part in (examples.train, examples.test))
-    findings = xray.merge([xray.check_rows(b, pieces, len(labels)) for b in rows.in_order()])
+    findings = xray.merge([xray.check_rows(b, pieces, len(labels)) for b in (*batches, *rows.in_order())])
     findings += [
         xray.texts_are_whole(encoded.n_cut, len(encoded.ids), max_len),
         xray.splits_share_no_text(train, test),
         xray.leaks_were_removed(examples.rejects),
     ]
-    return Seen(rows.at(step), findings, pieces, labels)
+    return Seen(batches, findings, pieces, labels)
 
 
 def _max_len(model: Path) -> int:

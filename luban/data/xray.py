@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,12 +89,16 @@ def check_rows(batch: Batch, tokenizer: Tokenizer, n_labels: int) -> list[Findin
 
 def merge(findings: Iterable[Sequence[Finding]]) -> list[Finding]:
     """Return one finding a check from those of several batches: the first that failed, else the first."""
-    merged: dict[str, Finding] = {}
+    by_check: dict[str, list[Finding]] = {}
     for finding in (f for batch in findings for f in batch):
-        known = merged.setdefault(finding.check, finding)
-        if known.ok and not finding.ok:
-            merged[finding.check] = finding
-    return list(merged.values())
+        by_check.setdefault(finding.check, []).append(finding)
+    merged = []
+    for found in by_check.values():
+        worst = next((f for f in found if not f.ok), found[0])
+        passed = worst.ok and len(found) > 1
+        more = f"; {len(found) - 1} more batches pass" if passed else ""
+        merged.append(replace(worst, detail=worst.detail + more))
+    return merged
 
 
 def require(findings: Sequence[Finding]) -> None:
@@ -103,8 +107,28 @@ def require(findings: Sequence[Finding]) -> None:
     if failed:
         raise GateError(
             f"{len(failed)} of {len(findings)} checks failed: {'; '.join(f.check for f in failed)}",
-            fix=failed[0].detail,
+            fix=f"{failed[0].detail}; {FIXES[failed[0].check]}",
         )
+
+
+FIXES = {
+    "every row has targets": "give text there, or a longer window",
+    "every row has a label": "check the label column",
+    "targets are the next tokens": "let the targets be the tokens one place later, once",
+    "padding is ignored": "set the targets of padding to IGNORE",
+    "padding is unseen": "give padding document 0",
+    "end tokens are supervised": "end every document with the end token, and keep it as a target",
+    "end tokens are not masked as padding": "mask by position, not by id, or give padding a token of its own",
+    "no beginning token is doubled": "encode with special=False where a template adds the beginning",
+    "documents do not attend to each other": "number the documents of a row anew after every end token",
+    "a row is one text": "give each text a row of its own, padded at the end",
+    "every row has text": "raise max_len, or drop the empty texts",
+    "no train row is in test": "drop these rows from train",
+    "the file has no train row in test": "drop them from the file's train part",
+    "no train document is in test": "run `luban data dedup` before `luban data split`",
+    "no train document is in validation": "run `luban data dedup` before `luban data split`",
+}
+"""What to do when a check that blocks says no."""
 
 
 def rows_have_targets(batch: Batch) -> Finding:

@@ -21,7 +21,7 @@ class TokenizerSettings:
     balance_languages: bool = True
     """Take about the same bytes from each language that has 5 % of the text or more, so that a large
     one does not crowd out the others' tokens."""
-    max_bytes: Count = 200_000_000
-    """Read about so many bytes of a language at most; more changes little and takes longer."""
+    max_bytes: Count = 10_000_000
+    """Learn from about so many bytes of a language at most; more changes little and takes longer."""
     template: bool = False
     """Put <|cls|> before and <|sep|> after a text that a classifier reads, as encoders expect."""

@@ -22,7 +22,7 @@ MAX_TOKEN_BYTES = 24
 """A longer token is a phrase learned by heart, and a place in the vocabulary lost."""
 RARE = 0.05
 """A language with a smaller share of the bytes does not set the measure for the others."""
-SAMPLE_BYTES = 2_000_000
+SAMPLE_BYTES = 500_000  # of each language, to measure bytes per token
 
 
 def train_tokenizer(
@@ -42,6 +42,8 @@ def train_tokenizer(
         )
     shares = sample_shares(sizes, settings)
     taken = Taken()
+    n_bytes = sum(size * shares[language] for language, size in sizes.items())
+    log.say(f"  learning {settings.vocab_size:,} tokens from {n_bytes / 1e6:.1f} MB", bytes=round(n_bytes))
     chosen = _sample(_rows(folder, train=True), shares, taken)
     tokenizer = train_bpe(
         chosen, settings.vocab_size, template=settings.template, min_frequency=settings.min_frequency
@@ -53,7 +55,9 @@ def train_tokenizer(
         )
     tokenizer.save(out)
     per_token = bytes_per_token(tokenizer, _rows(folder, train=False))
-    per_token = {**bytes_per_token(tokenizer, _rows(folder, train=True)), **per_token}
+    if missing := set(sizes) - set(per_token):
+        rows = (r for r in _rows(folder, train=True) if r["language"] in missing)
+        per_token = dict(sorted((per_token | bytes_per_token(tokenizer, rows)).items()))
     for language, value in per_token.items():
         log.say(f"  {language}: {value:.2f} bytes per token", language=language, bytes_per_token=value)
     return {
@@ -121,14 +125,15 @@ def sample_shares(sizes: Mapping[str, int], settings: TokenizerSettings) -> dict
 
 def bytes_per_token(tokenizer: Tokenizer, rows: Iterable[dict[str, Any]]) -> dict[str, float]:
     """Return the mean bytes that a token stands for in the first texts of each language."""
+    texts: dict[str, list[str]] = {}
     n_bytes: Counter[str] = Counter()
-    n_tokens: Counter[str] = Counter()
     for row in rows:
-        language = row["language"]
+        language, text = row["language"], row["text"]
         if n_bytes[language] < SAMPLE_BYTES:
-            n_bytes[language] += len(row["text"].encode())
-            n_tokens[language] += len(tokenizer.encode(row["text"]))
-    return {k: round(n_bytes[k] / n_tokens[k], 4) for k in sorted(n_tokens) if n_tokens[k]}
+            n_bytes[language] += len(text.encode())
+            texts.setdefault(language, []).append(text)
+    n_tokens = {k: sum(map(len, tokenizer.encode_batch(texts[k]))) for k in sorted(texts)}
+    return {k: round(n_bytes[k] / n, 4) for k, n in n_tokens.items() if n}
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,8 +199,25 @@ def test_train_documents_in_test_are_caught_by_text_and_by_id(tmp_path: Path) ->
 
 
 def test_failed_checks_raise_a_gate_error() -> None:
-    with pytest.raises(GateError, match="1 of 2 checks failed: b\n  fix: because"):
-        xray.require([Finding("a", True, ""), Finding("b", False, "because")])
+    bad = Finding("every row has text", False, "row 3 has none")
+    message = "1 of 2 checks failed: every row has text\n  fix: row 3 has none; raise max_len, or drop"
+    with pytest.raises(GateError, match=message):
+        xray.require([Finding("a", True, ""), bad])
+
+
+def test_every_check_that_blocks_has_a_fix(
+    windows: Batch, rows: Batch, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    findings = [*xray.check_windows(windows, tokenizer, END), *xray.check_rows(rows, tokenizer, 2)]
+    findings += [xray.splits_share_no_text([], []), xray.leaks_were_removed([])]
+    findings += [xray.shards_share_no_document(tmp_path, split) for split in ("test", "validation")]
+    assert {f.check for f in findings} == set(xray.FIXES)
+
+
+def test_merging_keeps_the_failure_and_counts_what_passed() -> None:
+    good, bad = Finding("a", True, "fine"), Finding("a", False, "row 1")
+    assert xray.merge([[good], [bad], [good]]) == [bad]
+    assert xray.merge([[good], [good], [good]]) == [Finding("a", True, "fine; 2 more batches pass")]
 
 
 def test_every_token_is_shown_with_its_role_and_target(
