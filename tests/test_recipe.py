@@ -66,3 +66,22 @@ def test_set_must_name_a_stage_of_the_recipe(tmp_path: Path) -> None:
 def test_an_unknown_recipe_name_lists_the_bundled_ones() -> None:
     with pytest.raises(ConfigError, match=r"not a recipe file.*\n.*quickstart"):
         load_recipe("no-such-recipe")
+
+
+def test_raw_texts_may_come_from_a_list_of_paths(tmp_path: Path) -> None:
+    text = TEXT.replace(
+        '"bundled:quickstart/raw"', '["bundled:quickstart/raw/en", "bundled:quickstart/raw/zh"]'
+    )
+    recipe = load_recipe(recipe_file(tmp_path, text), out=tmp_path / "out")
+    assert recipe.task("clean").inputs == {
+        "raw": "bundled:quickstart/raw/en",
+        "raw:2": "bundled:quickstart/raw/zh",
+    }
+    write_recipe(recipe, recipe.task("split"), tmp_path / "again.yaml")
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+    with pytest.raises(ConfigError, match="stage split has no input documents:2"):
+        load_recipe(
+            recipe_file(
+                tmp_path, TEXT.replace("{documents: dedup}", '{documents: dedup, "documents:2": clean}')
+            )
+        )

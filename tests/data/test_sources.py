@@ -1,0 +1,191 @@
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from luban.data.sources import is_html, list_sources, read_sources, source_title, split_text
+from luban.errors import ConfigError, DataError
+from luban.records import Document
+
+Rejects = list[tuple[str, int | None, str]]
+
+
+def read(
+    *roots: Path, text_column: str | None = None, max_chars: int = 1000
+) -> tuple[list[Document], Rejects]:
+    rejects: Rejects = []
+    documents = read_sources(
+        list_sources(roots),
+        lambda file, line, reason: rejects.append((file, line, reason)),
+        text_column=text_column,
+        licence="CC0-1.0",
+        max_chars=max_chars,
+    )
+    return list(documents), rejects
+
+
+def test_every_kind_of_file_becomes_documents_with_an_origin(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deeper").mkdir(parents=True)
+    (tmp_path / "a.txt").write_text("a plain text")
+    (tmp_path / "b.md").write_text("# a heading")
+    (tmp_path / "sub" / "c.txt.gz").write_bytes(gzip.compress("压缩的文本".encode()))
+    (tmp_path / "sub" / "d.jsonl").write_text('{"text": "one"}\n\n{"text": "two"}\n')
+    (tmp_path / "sub" / "e.jsonl.gz").write_bytes(gzip.compress(b'{"content": "three"}\n'))
+    (tmp_path / "sub" / "f.csv").write_text("id,Text\n1,four\n")
+    (tmp_path / "sub" / "g.tsv.gz").write_bytes(gzip.compress("编号\t文本\n1\t五\n".encode()))
+    pq.write_table(pa.table({"text": ["six", "seven"]}), tmp_path / "sub" / "h.parquet")
+    (tmp_path / "sub" / "deeper" / "i.HTML").write_text("<p>eight</p>")
+    documents, rejects = read(tmp_path)
+    assert rejects == []
+    assert [(d.source, d.text) for d in documents] == [
+        ("a.txt", "a plain text"),
+        ("b.md", "# a heading"),
+        ("sub/c.txt.gz", "压缩的文本"),
+        ("sub/d.jsonl", "one"),
+        ("sub/d.jsonl", "two"),
+        ("sub/deeper/i.HTML", "<p>eight</p>"),
+        ("sub/e.jsonl.gz", "three"),
+        ("sub/f.csv", "four"),
+        ("sub/g.tsv.gz", "五"),
+        ("sub/h.parquet", "six"),
+        ("sub/h.parquet", "seven"),
+    ]
+    assert len({d.id for d in documents}) == len(documents)
+    assert {d.licence for d in documents} == {"CC0-1.0"}
+
+
+def test_ids_depend_on_source_and_place_only(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "a.jsonl").write_text('{"text": "one"}\n{"text": "one"}\n')
+    here, there = read(first)[0], read(second)[0]
+    assert [d.id for d in here] == [d.id for d in there]
+    assert here[0].id != here[1].id
+
+
+def test_what_cannot_be_read_is_rejected_with_its_place_and_the_rest_goes_on(tmp_path: Path) -> None:
+    whole = gzip.compress(b"some text that will be cut short " * 50)
+    (tmp_path / "a-broken.txt.gz").write_bytes(whole[:30])
+    (tmp_path / "b-plain.txt.gz").write_bytes(b"not gzip at all")
+    (tmp_path / "c-binary.txt").write_bytes(b"\x89PNG\x00\x00\x01")
+    (tmp_path / "d.jsonl").write_text(
+        '{"text": "kept"}\n{"text": "cut\n[1]\n{"other": 1}\n{"text": 5}\n{"text": "too"}\n'
+    )
+    (tmp_path / "e-fields.csv").write_text("text,n\nfine,1\nbroken\n")
+    (tmp_path / "f-columns.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "g.parquet").write_bytes(b"PAR1 no")
+    (tmp_path / "h.png").write_bytes(b"x")
+    documents, rejects = read(tmp_path)
+    assert [d.text for d in documents] == ["kept", "too", "fine"]
+    where = [(file, line) for file, line, _ in rejects]
+    assert where == [
+        ("a-broken.txt.gz", None),
+        ("b-plain.txt.gz", None),
+        ("c-binary.txt", None),
+        *(("d.jsonl", line) for line in (2, 3, 4, 5)),
+        ("e-fields.csv", 3),
+        ("f-columns.csv", None),
+        ("g.parquet", None),
+        ("h.png", None),
+    ]
+    reasons = [reason for _, _, reason in rejects]
+    assert reasons[0].startswith("broken gzip")
+    assert reasons[2].startswith("not text")
+    assert reasons[4] == "not an object: a list"
+    assert reasons[5] == "no field with text; it has: other"
+    assert reasons[6] == "text holds int, not text"
+    assert reasons[7] == "1 fields where the header has 2"
+    assert reasons[8] == "no text column among a, b; set clean.text_column"
+    assert reasons[10] == "no reader for .png"
+
+
+def test_a_named_column_that_is_not_there_is_an_error_that_lists_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("title,words\nx,y\n")
+    assert [d.text for d in read(tmp_path, text_column="words")[0]] == ["y"]
+    with pytest.raises(DataError, match=r"a\.csv has no column body; it has: title, words"):
+        read(tmp_path, text_column="body")
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_text("x")
+    with pytest.raises(DataError, match="holds no files"):
+        list_sources([tmp_path])
+
+
+def test_sources_yaml_gives_licence_name_and_language_by_pattern(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "b.txt", "sub/c.txt", "sub/d.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "SOURCES.yaml").write_text(
+        '"a*": {licence: MIT, source: An A}\n"sub/*": {licence: far}\n', encoding="utf-8"
+    )
+    (tmp_path / "sub" / "SOURCES.yaml").write_text('"c.*": {licence: near, language: zh}\n')
+    documents, _ = read(tmp_path)
+    assert [(d.source, d.licence, d.language) for d in documents] == [
+        ("a.txt", "MIT", "und"),
+        ("b.txt", "CC0-1.0", "und"),
+        ("sub/c.txt", "near", "zh"),
+        ("sub/d.txt", "far", "und"),
+    ]
+    assert list_sources([tmp_path])[0].title == "An A"
+
+
+def test_a_wrong_key_in_sources_yaml_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "SOURCES.yaml").write_text('"*":\n  license: MIT\n')
+    with pytest.raises(ConfigError, match=r"SOURCES\.yaml:2: unknown setting"):
+        list_sources([tmp_path])
+
+
+def test_rows_may_carry_their_own_licence_and_language(tmp_path: Path) -> None:
+    row = {"text": "x", "license": "MIT", "lang": "de"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    (document,), _ = read(tmp_path)
+    assert (document.licence, document.language) == ("MIT", "de")
+
+
+def test_several_roots_keep_their_sources_apart(tmp_path: Path) -> None:
+    for folder in ("x/raw", "y/raw", "z"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.txt").write_text(folder)
+    documents, _ = read(tmp_path / "x/raw", tmp_path / "y/raw", tmp_path / "z")
+    assert [d.source for d in documents] == ["raw-1/a.txt", "raw-2/a.txt", "z/a.txt"]
+    assert len({d.id for d in documents}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "max_chars"),
+    [
+        ("para one.\n\npara two is longer.\n\npara three.\n" * 9, 70),
+        ("一行没有空行的长文本。\n" * 40, 50),
+        ("no line break at all, only sentences. " * 30, 80),
+        ("x" * 500, 64),
+        ("unspaced" * 20 + "\n\n" + "y " * 100, 30),
+    ],
+)
+def test_a_long_text_is_cut_into_pieces_that_make_it_up_again(
+    tmp_path: Path, text: str, max_chars: int
+) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    pieces = list(split_text(tmp_path / "a.txt", max_chars))
+    assert "".join(pieces).strip() == text.strip()
+    assert max(map(len, pieces)) <= max_chars
+    assert len(pieces) < 4 * len(text) / max_chars
+
+
+def test_a_cut_falls_between_paragraphs_where_there_are_some(tmp_path: Path) -> None:
+    paragraph = "A paragraph of two lines,\nthe second one.\n\n"
+    (tmp_path / "a.txt").write_text(paragraph * 10)
+    assert all(p.startswith("A paragraph") for p in split_text(tmp_path / "a.txt", 100))
+
+
+def test_pages_of_a_folder_share_a_title() -> None:
+    assert source_title("a/b.html.gz") == "a/*.html.gz"
+    assert source_title("a/b.v2.html") == "a/*.html"
+    assert source_title("a/b.txt") == "a/b.txt"
+    assert is_html("a/b.HTM")
+    assert not is_html("a/b.txt.gz")
