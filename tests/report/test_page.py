@@ -182,6 +182,21 @@ def test_statuses_are_shown_where_they_are_known(run_folder: Path) -> None:
     assert "<td>reused</td>" not in draw(run_folder)
 
 
+def test_a_step_that_changed_nothing_takes_one_line(run_writer: Any) -> None:
+    row = {
+        "step": "symbols",
+        "documents_in": 6,
+        "documents_out": 6,
+        "bytes_in": 90,
+        "bytes_out": 90,
+        "example": None,
+    }
+    run_writer.stage("clean", "clean", {}, {"funnel": [row, row | {"step": "spaces", "bytes_out": 80}]})
+    page = draw(run_writer.folder)
+    assert page.count('<li class="idle">') == 1
+    assert page.count('class="step-bars"') == 1
+
+
 def test_many_labels_become_a_list_of_confused_pairs(run_writer: Any) -> None:
     labels = [f"label-{i}" for i in range(40)]
     counts = [[9 if i == j else int(j == (i + 1) % 40) for j in range(40)] for i in range(40)]

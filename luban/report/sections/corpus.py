@@ -91,6 +91,8 @@ def _step(step: FunnelStep, most: int, most_bytes: int) -> Html:
         element("span", f"−{whole(lost)}" if lost else "all kept", class_="lost" if lost else "soft"),
         class_="step-head",
     )
+    if not lost and step.bytes_in == step.bytes_out:
+        return element("li", head, class_="idle")
     bars = element(
         "div",
         _measure(
