@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,7 +27,7 @@ from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.load import load_model, read_config, save_model
 from luban.models.model import Model
-from luban.objectives import classes
+from luban.objectives.classes import classes
 from luban.records import Example
 from luban.stages import Facts
 from luban.tasks.sequences import Sequences, encode_texts
@@ -55,7 +54,7 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
 
     tokenizer, model = _tokenizer_and_model(settings, inputs, out, train, labels, log)
     max_len = min(settings.max_len, model.config.max_len)
-    n_frozen = freeze(model, settings.freeze) if settings.freeze else 0
+    freeze(model, settings.freeze)
     fit = _Rows(tokenizer, train, labels, max_len, settings)
     held_out = _Rows(
         tokenizer, [e for e in examples.validation if e.label in labels], labels, max_len, settings
@@ -64,7 +63,6 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
         log.say(f"{n_cut} of {len(train)} texts are longer than max_len = {max_len} tokens and are cut")
     plan = _plan(settings, fit.batches.steps_per_epoch, model, is_new="model" not in inputs)
 
-    start = time.perf_counter()
     facts = run_training(
         model,
         fit.batches,
@@ -75,27 +73,22 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
         evaluate=partial(_evaluate, model, held_out.batches, len(labels)),
         lr_scale=lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay),
     )
-    seconds = time.perf_counter() - start
     _save(model, tokenizer, max_len, held_out.texts, out)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
     write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
-    parameters = sum(p.numel() for p in model.parameters())
     return facts | {
-        "counts": {
-            "parameters": parameters,
-            "trainable": parameters - n_frozen,
+        "counts": facts["counts"]
+        | {
             "train_rows": len(train),
             "validation_rows": len(examples.validation),
             "test_rows": len(examples.test),
-            "cut_rows": n_cut,
-            "steps": facts.get("counts", {}).get("steps", plan.steps),
-            "epoch_steps": fit.batches.steps_per_epoch,
+            "cut_rows": fit.sequences.n_cut,
         },
         "family": model.config.family,
         "labels": labels,
         "label_counts": dict(Counter(e.label for e in train)),
-        "train_seconds": round(seconds, 2),
         "lr": plan.lr,
+        "max_len": max_len,
         "rejects": len(examples.rejects),
         "warnings": list(examples.warnings),
     }
