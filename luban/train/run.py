@@ -81,7 +81,7 @@ def run_training(
         def look() -> None:
             for row in _look(model, state, settings, watch):
                 metrics.write(row)
-            progress.validation(state.step, state.last)
+            progress.validation(state.step, {k: v for k, v in state.last.items() if k != "step"})
             if state.best["step"] == state.step:
                 saver.save_best(state)
 
