@@ -74,6 +74,18 @@ def test_the_tokens_shown_are_the_ones_trained_on(tmp_path: Path, tokenizer: Pat
     assert "supervised" in people
 
 
+def test_rows_are_counted_over_the_micro_batches_of_a_step(
+    tmp_path: Path, tokenizer: Path, command: Command
+) -> None:
+    shards = make_shards(tmp_path, tokenizer, ["something else"])
+    micro = (*SMALL, "--set", "train.n_micro_batches=2")
+    answer = command("inspect", "batch", shards, "--row", 5, *micro, "--json")
+    real = PackedWindows(shards / "train", context=16, batch_size=4, seed=1, n_micro_batches=2).at(1)[1]
+    tokens = [json.loads(line) for line in answer.out.splitlines() if '"position"' in line]
+    assert [t["id"] for t in tokens] == real.tokens[1].tolist()
+    assert "step 1 has 8 rows" in command("inspect", "batch", shards, "--row", 8, *micro).err
+
+
 def test_a_test_document_in_train_ends_with_three(tmp_path: Path, tokenizer: Path, command: Command) -> None:
     shards = make_shards(tmp_path, tokenizer, [TEXTS[4]])
     answer = command("inspect", "batch", shards, *SMALL)

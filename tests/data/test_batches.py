@@ -1,6 +1,7 @@
 """Batches are a pure function of (seed, step); documents are kept apart; little is padding."""
 
 import random
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_threads_see_the_same_batches(prefix: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda s: (packed.at(s), rows.at(s)), range(1, 30)))
     assert all(same(a[0], b[0]) and same(a[1], b[1]) for a, b in zip(alone, together, strict=True))
+
+
+def test_threads_that_meet_while_epochs_are_counted_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = [bucketed(skewed(60), budget=256).at(s) for s in range(1, 80)]
+    quick = Bucketed._make_plan
+
+    def slow(self: Bucketed, epoch: int) -> list[np.ndarray]:
+        time.sleep(0.002)
+        return quick(self, epoch)
+
+    assert len({len(bucketed(skewed(60), budget=256)._plan_of(epoch)) for epoch in range(5)}) > 1  # or miscounting would not show
+    monkeypatch.setattr(Bucketed, "_make_plan", slow)
+    rows = bucketed(skewed(60), budget=256)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(rows.at, range(79, 0, -1)))[::-1]
+    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_every_epoch_has_each_window_once(prefix: Path) -> None:
