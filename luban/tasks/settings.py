@@ -45,6 +45,8 @@ class PretrainSettings(TrainSettings):
     """Tokens in a window; documents in one window never see each other."""
     batch_size: Count = 16
     """Windows in a micro-batch."""
+    validation_windows: Count = 128
+    """Look at no more than so many windows of the validation split, spread evenly over it."""
     prompts: tuple[str, ...] = ()
     """Prompts sampled at each evaluation, so that the report shows the model learn."""
 

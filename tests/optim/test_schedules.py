@@ -7,7 +7,9 @@ from luban.train.settings import TrainSettings
 
 
 def rates(**changes: float) -> list[float]:
-    settings = TrainSettings(**({"steps": 100, "lr": 0.5, "min_lr_share": 0.1, "warmup_share": 0.2} | changes))
+    settings = TrainSettings(
+        **({"steps": 100, "lr": 0.5, "min_lr_share": 0.1, "warmup_share": 0.2} | changes)
+    )
     return [lr_at(settings)(step) for step in range(1, settings.steps + 1)]
 
 

@@ -43,7 +43,10 @@ def test_weights_buffers_and_optimizer_come_back_bit_for_bit(tmp_path, trained):
     assert other.head.weight is other.stem.weight
     for tensors in (
         (checkpoint.model_tensors(model), checkpoint.model_tensors(other)),
-        (checkpoint.optimizer_tensors(model, optimizer), checkpoint.optimizer_tensors(other, other_optimizer)),
+        (
+            checkpoint.optimizer_tensors(model, optimizer),
+            checkpoint.optimizer_tensors(other, other_optimizer),
+        ),
     ):
         assert tensors[0].keys() == tensors[1].keys()
         for name, tensor in tensors[0].items():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toy_run import Rows, Toy, objective, settings
 from torch import nn
+from toy_run import Rows, Toy, objective, settings
 
 from luban.errors import DataError
 from luban.optim.build import build_optimizer
@@ -37,7 +37,8 @@ def test_splitting_a_batch_does_not_change_the_step() -> None:
     whole.targets[:2] = -100
     whole.targets[2, :5] = -100  # halves hold 0 and 5 targets, thirds 0, 1 and 4: means of means would differ
     parts = [
-        Batch(whole.tokens[a:b], whole.documents[a:b], whole.targets[a:b]) for a, b in ((0, 2), (2, 3), (3, 4))
+        Batch(whole.tokens[a:b], whole.documents[a:b], whole.targets[a:b])
+        for a, b in ((0, 2), (2, 3), (3, 4))
     ]
     models = [still(), still()]
     steps = [next(loop(m, Given(given), steps=1)) for m, given in zip(models, ([whole], parts), strict=True)]
@@ -84,7 +85,9 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update_and_hands_over_it
     model = still()
     model.layer.weight.data[0, 0] = float("nan")
     before = model.stem.weight.detach().clone()
-    with pytest.raises(DivergedError, match=r"step 1: loss is nan, gradient norm is nan; weights were not") as e:
+    with pytest.raises(
+        DivergedError, match=r"step 1: loss is nan, gradient norm is nan; weights were not"
+    ) as e:
         next(loop(model, Rows()))
     assert torch.equal(model.stem.weight, before)
     assert torch.equal(e.value.batches[0].tokens, Rows().at(1)[0].tokens)

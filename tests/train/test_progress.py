@@ -14,7 +14,9 @@ def test_piped_output_is_plain_lines_with_all_that_matters(tmp_path, capsys):
     assert "\x1b" not in err
     assert len(re.findall(r"^step \d+/12  loss", err, re.M)) == 2
     assert re.search(
-        r"^step 6/12  loss \d\.\d{4}  lr \d\.\d\de-\d\d  tokens/s \d+  matmul \d+%  padding 0%  left \d+ s$", err, re.M
+        r"^step 6/12  loss \d\.\d{4}  lr \d\.\d\de-\d\d  tokens/s \d+  matmul \d+%  padding 0%  left \d+ s$",
+        err,
+        re.M,
     )
     assert len(re.findall(r"^step \d+/12  validation  loss \d", err, re.M)) == 4
 

@@ -61,7 +61,9 @@ class Rows:
 
 def objective(model: nn.Module, batch: Batch) -> Loss:
     logits = model(batch.tokens)
-    total = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(
+        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
     return Loss(total, int((batch.targets != IGNORE).sum()))
 
 

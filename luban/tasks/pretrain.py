@@ -1,0 +1,129 @@
+"""Language modelling: token shards → a model folder that continues texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from luban.data.batches import PackedWindows
+from luban.errors import CheckpointError, ConfigError, DataError
+from luban.evaluate.golden import GOLDEN, PROMPTS, record
+from luban.evaluate.language_model import bits_per_byte
+from luban.files import Manifest, read_json, read_jsonl, write_json
+from luban.generate.decode import generate
+from luban.generate.settings import SamplingSettings
+from luban.log import Log
+from luban.models.build import build_model
+from luban.models.families import FAMILIES
+from luban.models.load import load_model, save_model
+from luban.models.model import Model
+from luban.objectives.next_token import next_token
+from luban.stages import Facts
+from luban.tasks.settings import PretrainSettings
+from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.train.metrics import METRICS
+from luban.train.run import run_training
+
+TOKENIZER = "tokenizer"
+SAMPLE = {"max_new_tokens": 48, "temperature": 0.8, "top_p": 0.95}
+
+
+def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
+    """Train on next tokens, from scratch or from a model folder; leave the best weights in `out`."""
+    shards = inputs["shards"]
+    tokenizer = load_tokenizer(shards / TOKENIZER)
+    train, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
+    train.at(1)  # too little text for a step is said before a model is built
+    if "model" in inputs:
+        model = load_model(inputs["model"], log=log)
+        _check_tokenizer(model, tokenizer, inputs["model"], shards)
+    else:
+        model = _new_model(settings, tokenizer)
+    _check_model(model, settings.context)
+
+    def samples(step: int) -> list[dict[str, Any]]:
+        sampling = SamplingSettings(**SAMPLE, seed=settings.seed)  # type: ignore[arg-type]
+        texts = generate(model, tokenizer, settings.prompts, settings=sampling) if settings.prompts else []
+        return [{"sample": {"prompt": p, "text": t}} for p, t in zip(settings.prompts, texts, strict=True)]
+
+    facts = run_training(
+        model,
+        train,
+        next_token,
+        settings,
+        out,
+        log,
+        evaluate=lambda: bits_per_byte(model, validation, settings.validation_windows),
+        on_evaluate=samples,
+    )
+    _save(model, tokenizer, settings, out)
+    made_by = Manifest.read(shards)
+    return facts | {
+        "family": model.config.family,
+        "samples": [{"step": r["step"], **r["sample"]} for r in read_jsonl(out / METRICS) if "sample" in r],
+        "data": made_by.facts if made_by else {},
+    }
+
+
+def _windows(prefix: Path, settings: PretrainSettings) -> PackedWindows:
+    return PackedWindows(
+        prefix,
+        context=settings.context,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        n_micro_batches=settings.n_micro_batches,
+    )
+
+
+def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:
+    chosen = dataclasses.asdict(settings.model)
+    family, size = FAMILIES[chosen.pop("family")], chosen.pop("size")
+    config = family.config(
+        size,
+        vocab_size=tokenizer.vocab_size,
+        pad_id=tokenizer.pad_id,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
+        **{key: value for key, value in chosen.items() if value is not None},
+    )
+    return build_model(config, seed=settings.seed)
+
+
+def _check_tokenizer(model: Model, tokenizer: Tokenizer, folder: Path, shards: Path) -> None:
+    """Refuse a model that knows other tokens. A vocabulary padded to a round size is fine."""
+    has_own = (folder / "tokenizer.json").is_file()
+    is_same = load_tokenizer(folder).hash == tokenizer.hash if has_own else None
+    ours, theirs = model.config.vocab_size, tokenizer.vocab_size
+    fix = f"shard the text with the model's tokenizer: luban data shard … --tokenizer {folder}"
+    if ours < theirs or (ours > theirs and not is_same):
+        raise DataError(
+            f"{folder} has a vocabulary of {ours} tokens, the shards in {shards} one of {theirs}", fix=fix
+        )
+    if is_same is False:
+        raise DataError(f"{folder} and {shards} number their {ours} tokens differently", fix=fix)
+
+
+def _check_model(model: Model, context: int) -> None:
+    config = model.config
+    if config.trunk.sight != "causal" or config.head.kind != "tokens":
+        what = "sees the tokens it would predict" if config.trunk.sight != "causal" else "predicts no tokens"
+        raise CheckpointError(
+            f"this {config.family} model {what}, and cannot learn to write",
+            fix="set model.family to gpt2, llama or lstm, or name a folder of a language model",
+        )
+    if context > config.max_len:
+        raise ConfigError(
+            f"context = {context} is longer than the model's max_len = {config.max_len}",
+            fix=f"set context to at most {config.max_len}, or raise model.max_len",
+        )
+
+
+def _save(model: Model, tokenizer: Tokenizer, settings: PretrainSettings, out: Path) -> None:
+    model.to("cpu")
+    save_model(model, out)
+    tokenizer.save(out)
+    path = out / "tokenizer_config.json"
+    write_json(path, {**read_json(path), "model_max_length": model.config.max_len})
+    record(model, tokenizer, settings.prompts or PROMPTS, out / GOLDEN)

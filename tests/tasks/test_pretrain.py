@@ -1,0 +1,159 @@
+"""Token shards become a folder that writes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import luban.train.run
+from luban.data.batches import PackedWindows
+from luban.data.shards import TOKEN_BYTES, ShardWriter
+from luban.errors import CheckpointError, ConfigError, DataError
+from luban.evaluate.golden import read_golden
+from luban.evaluate.language_model import bits_per_byte
+from luban.files import read_jsonl
+from luban.log import Log
+from luban.models.load import load_model
+from luban.tasks.pretrain import pretrain
+from luban.tasks.settings import ModelSettings, PretrainSettings
+from luban.tokenizer import load_tokenizer
+from luban.tokenizer.train import train_bpe
+
+QUIET = Log(quiet=True)
+TEXTS = [
+    f"the {a} {b} sat on the {c}. 小{d}在看书。"
+    for a in ("old", "red")
+    for b in ("cat", "dog")
+    for c in ("mat", "hat")
+    for d in "猫狗鸟"
+]
+TINY = ModelSettings(family="llama", size="tiny", dim=32, n_layers=1, n_heads=2, n_kv_heads=1, max_len=64)
+
+
+def write_shards(folder: Path, vocab_size: int = 300) -> Path:
+    tokenizer = train_bpe(TEXTS, vocab_size, template=False)
+    folder.mkdir()
+    tokenizer.save(folder / "tokenizer")
+    for split, texts in (("train", TEXTS * 3), ("validation", TEXTS[::5])):
+        with ShardWriter(folder, split, tokenizer.vocab_size) as writer:
+            for i, text in enumerate(texts):
+                writer.add(f"{split} {i}", [*tokenizer.encode(text), tokenizer.eos_id], len(text.encode()))
+    sizes = [len(tokenizer.token_bytes(i) or b"") for i in range(tokenizer.vocab_size)]
+    np.save(folder / TOKEN_BYTES, np.array(sizes, float))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("pretrain") / "shards")
+
+
+def settings(**changes) -> PretrainSettings:
+    usual = {
+        "model": TINY, "context": 16, "batch_size": 4, "steps": 30, "lr": 0.02, "threads": 1,
+        "evaluate_every_steps": 15, "prompts": ("the old", "小猫"), "device": "cpu",
+    }  # fmt: skip
+    return PretrainSettings(**(usual | changes))
+
+
+def run(shards: Path, out: Path, model: Path | None = None, **changes):
+    out.mkdir(exist_ok=True)
+    inputs = {"shards": shards} | ({"model": model} if model else {})
+    return pretrain(settings(**changes), inputs, out, QUIET)
+
+
+@pytest.fixture(scope="module")
+def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory):
+    out = tmp_path_factory.mktemp("pretrain") / "model"
+    return run(shards, out), out
+
+
+def test_it_learns_and_says_how_much(trained):
+    facts, _ = trained
+    assert facts["best"]["bits_per_byte"] < facts["first"]["bits_per_byte"] * 0.7
+    assert facts["first"]["step"] == 0
+    assert facts["counts"]["steps"] == 30
+    assert facts["counts"]["tokens"] == 30 * 4 * 16
+    assert facts["family"] == "llama"
+    json.dumps(facts, allow_nan=False)
+
+
+def test_the_folder_is_a_whole_model_with_what_it_wrote_on_the_way(trained):
+    facts, out = trained
+    model, tokenizer = load_model(out), load_tokenizer(out)
+    assert model.config.vocab_size == tokenizer.vocab_size
+    assert [row["prompt"] for row in read_golden(out / "golden.json")["prompts"]] == ["the old", "小猫"]
+    assert [(s["step"], s["prompt"]) for s in facts["samples"]] == [
+        (step, prompt) for step in (0, 15, 30) for prompt in ("the old", "小猫")
+    ]
+    looks = [row["validation"] for row in read_jsonl(out / "metrics.jsonl") if "validation" in row]
+    assert [set(look) for look in looks] == [{"loss", "bits_per_byte"}] * 3
+
+
+def test_the_folder_holds_the_best_weights_not_the_last(shards, tmp_path, monkeypatch):
+    # Far too fast at the end: the best look is not the last.
+    monkeypatch.setattr(luban.train.run, "lr_at", lambda s: lambda step: 0.01 if step <= 15 else 3.0)
+    facts = run(shards, tmp_path / "out", max_grad_norm=1e9)
+    assert facts["best"]["step"] == 15
+    windows = PackedWindows(shards / "validation", context=16, batch_size=4, seed=1)
+    found = bits_per_byte(load_model(tmp_path / "out"), windows)
+    assert found["bits_per_byte"] == pytest.approx(facts["best"]["bits_per_byte"], rel=1e-6)
+
+
+def test_it_goes_on_from_a_model_folder(trained, shards, tmp_path):
+    facts, folder = trained
+    again = run(shards, tmp_path / "more", model=folder, steps=2)
+    assert again["first"]["loss"] == pytest.approx(facts["best"]["loss"])
+
+
+@pytest.mark.parametrize("family", ["gpt2", "lstm"])
+def test_other_families_learn_too(shards, tmp_path, family):
+    model = ModelSettings(
+        family=family, size="tiny", dim=16, n_layers=1, **({"n_heads": 2} if family == "gpt2" else {})
+    )
+    facts = pretrain(
+        settings(model=model, steps=20, prompts=()), {"shards": shards}, made(tmp_path / "out"), QUIET
+    )
+    assert facts["best"]["loss"] < facts["first"]["loss"]
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_vocabulary_of_another_size_is_an_error_with_both_sizes(trained, tmp_path):
+    other = write_shards(tmp_path / "other", vocab_size=290)
+    with pytest.raises(DataError, match=r"has a vocabulary of 300 tokens, the shards in .* one of 290"):
+        run(other, tmp_path / "out", model=trained[1])
+
+
+def test_a_vocabulary_of_the_same_size_with_other_tokens_is_an_error(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("test_pretrain.TEXTS", [t.upper() for t in TEXTS])
+    other = write_shards(tmp_path / "other")
+    with pytest.raises(DataError, match="number their 300 tokens differently"):
+        run(other, tmp_path / "out", model=trained[1])
+
+
+def test_too_little_text_for_a_step_is_said_before_training(shards, tmp_path):
+    with pytest.raises(DataError, match="batch_size × n_micro_batches = 4000 windows"):
+        run(shards, tmp_path / "out", batch_size=4000)
+
+
+def test_a_window_longer_than_the_model_reads_is_an_error(shards, tmp_path):
+    with pytest.raises(ConfigError, match="context = 65 is longer than the model's max_len = 64"):
+        run(shards, tmp_path / "out", context=65)
+
+
+def test_a_model_that_sees_the_future_is_refused(shards, tmp_path):
+    bert = ModelSettings(family="bert", size="tiny", dim=16, n_layers=1, n_heads=2, max_len=32)
+    with pytest.raises(CheckpointError, match="sees the tokens it would predict"):
+        pretrain(settings(model=bert), {"shards": shards}, made(tmp_path / "out"), QUIET)
+
+
+def test_an_absurd_learning_rate_stops_with_advice(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(luban.train.run, "lr_at", lambda s: lambda step: 1e30)
+    with pytest.raises(Exception, match="lower lr") as e:
+        run(shards, tmp_path / "out")
+    assert list((tmp_path / "out").glob("bad-step-*.safetensors")) or "validation" in str(e.value)
