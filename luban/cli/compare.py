@@ -73,5 +73,9 @@ def _print(first: Path, second: Path, comparison: Any) -> None:
         for name, d in comparison.differences.items()
     ]
     print_table(("score", "first", "second", "second − first", "p", "interval"), rows)
-    told = {"better": "is better than", "worse": "is worse than"}.get(comparison.verdict, "cannot be told from")
-    print(f"\n{second} {told} {first} by {comparison.decided_by} on {comparison.n} rows: {comparison.verdict}")
+    told = {"better": "is better than", "worse": "is worse than"}.get(
+        comparison.verdict, "cannot be told from"
+    )
+    print(
+        f"\n{second} {told} {first} by {comparison.decided_by} on {comparison.n} rows: {comparison.verdict}"
+    )

@@ -56,7 +56,9 @@ def bag(settings: BagSettings, inputs: Mapping[str, Path], out: Path, log: Log) 
     seconds = time.perf_counter() - start
     save_bag(fitted, out)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
-    write_jsonl(out / "test.jsonl.gz", ({"id": e.id, "text": e.text, "label": e.label} for e in examples.test))
+    write_jsonl(
+        out / "test.jsonl.gz", ({"id": e.id, "text": e.text, "label": e.label} for e in examples.test)
+    )
     return {
         "counts": {
             "parameters": fitted.n_parameters,

@@ -120,6 +120,8 @@ def longest(folder: Path, max_len: int) -> int:
 
 def read_texts(path: Path, column: str | None = None) -> list[str]:
     """Return the texts of a file: the lines of a text file, or a column of jsonl, csv, tsv or parquet."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist, or is a folder", fix="name a file with texts")
     try:
         if suffix_of(path) not in TABLE_SUFFIXES:
             with open_text(path) as f:

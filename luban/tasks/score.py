@@ -12,20 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from luban.data.examples import read_examples
-from luban.errors import DataError
+from luban.data.batches import PackedWindows
+from luban.data.examples import read_examples, read_labelled
+from luban.device import choose_device
+from luban.errors import CheckpointError, DataError
 from luban.evaluate.compare import PREDICTIONS
-from luban.evaluate.intervals import Plan, bootstrap, signature
+from luban.evaluate.intervals import Plan, bootstrap, ratio_of_sums, signature
+from luban.evaluate.language_model import document_bits
 from luban.evaluate.metrics import calibration_table, classification, confusion, per_class_table
 from luban.files import Manifest, hash_path, write_json, write_jsonl
 from luban.log import Log
+from luban.models.load import load_model
 from luban.records import Example
 from luban.runner import input_key
 from luban.stages import Facts
 from luban.tasks.predict import Classifier, Prediction, load_classifier
 from luban.tasks.settings import BagSettings, ClassifySettings, ScoreSettings
+from luban.tokenizer import load_tokenizer
 
 SCORES = "scores.json"
+WINDOWS_PER_BATCH = 16
+USUAL_CONTEXT = 256
 SPLITS = ("train", "validation", "test")
 LATENCY_TEXTS = 50
 """Texts timed one by one; the median is reported."""
@@ -92,7 +99,9 @@ def rows_to_score(settings: ScoreSettings, model: Path, data: Path) -> Rows:
         chosen = [example for example, part in rows if part == wanted]
     if not chosen:
         listed = ", ".join(f"{n} {name}" for name, n in there.items())
-        raise DataError(f"{data} has no rows of the split {settings.split}; it has {listed}", fix="choose another --split")
+        raise DataError(
+            f"{data} has no rows of the split {settings.split}; it has {listed}", fix="choose another --split"
+        )
     return Rows(chosen, settings.split, warnings)
 
 
@@ -178,6 +187,50 @@ def latency_ms(classifier: Classifier, texts: Sequence[str]) -> float | None:
         classifier.predict([text])
         seconds.append(time.perf_counter() - start)
     return round(statistics.median(seconds) * 1000, 3)
+
+
+def _score_language_model(settings: ScoreSettings, folder: Path, data: Path, out: Path) -> Facts:
+    """Score bits per byte over the documents of one split of token shards."""
+    if not (data / f"{settings.split}.bin").is_file():
+        raise DataError(
+            f"{data} is no folder of token shards with a split {settings.split}",
+            fix="name a folder that `luban data shard` wrote, or a file of labelled rows",
+        )
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    config = model.config
+    if config.head.kind != "tokens" or config.trunk.sight != "causal":
+        raise CheckpointError(f"{folder} is no language model", fix="score it on a file of labelled rows")
+    if tokenizer.hash != load_tokenizer(data / "tokenizer").hash:
+        raise DataError(
+            f"{folder} and {data} have different tokenizers", fix="shard the text with the model's tokenizer"
+        )
+    context = min(_context(folder), config.max_len)
+    windows = PackedWindows(data / settings.split, context=context, batch_size=WINDOWS_PER_BATCH, seed=0)
+    rows = document_bits(model.to(choose_device()), windows)
+    bits, n_bytes = (np.array([row[key] for row in rows], dtype=np.float64) for key in ("bits", "bytes"))
+    plan = Plan(settings.resamples, settings.confidence, settings.seed)
+    scores = bootstrap(ratio_of_sums("bits_per_byte", bits, n_bytes), len(rows), plan)
+    facts = {
+        "metrics": {name: s.plain() for name, s in scores.items()},
+        "counts": {"n": len(rows), "bytes": int(n_bytes.sum()), "targets": sum(r["targets"] for r in rows)},
+        "signature": signature("bits_per_byte", len(rows), plan, settings.split, input_key(data)),
+        "context": context,
+        "latency_ms": None,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "model": str(folder),
+        "family": config.family,
+        "split": settings.split,
+        "data": str(data),
+    }
+    write_json(out / SCORES, facts)
+    write_jsonl(out / PREDICTIONS, rows)
+    return facts
+
+
+def _context(folder: Path) -> int:
+    """How many tokens the model saw at once in training, so that it is scored as it was trained."""
+    manifest = Manifest.read(folder)
+    return int(manifest.settings.get("context", USUAL_CONTEXT)) if manifest else USUAL_CONTEXT
 
 
 def _row(example: Example, prediction: Prediction) -> dict[str, Any]:

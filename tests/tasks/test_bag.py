@@ -21,7 +21,9 @@ def rows(n: int = 60) -> list[dict[str, str]]:
     for i in range(n):
         words, label = (GOOD, "positive") if i % 2 else (BAD, "negative")
         split = ("train", "train", "train", "validation", "test")[i % 5]
-        made.append({"text": f"film {i} was {words[i % 3]} and {words[i // 3 % 3]}", "label": label, "split": split})
+        made.append(
+            {"text": f"film {i} was {words[i % 3]} and {words[i // 3 % 3]}", "label": label, "split": split}
+        )
     return made
 
 
@@ -44,7 +46,9 @@ def test_words_it_has_seen_decide(fitted):
 
 
 @pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c")])
-@pytest.mark.parametrize("texts", [("good film", "bad film", "odd film"), ("很好看的电影", "太难看了", "说不清楚")])
+@pytest.mark.parametrize(
+    "texts", [("good film", "bad film", "odd film"), ("很好看的电影", "太难看了", "说不清楚")]
+)
 def test_a_reloaded_bag_gives_the_same_probabilities_bit_for_bit(tmp_path, labels, texts):
     from luban.data.examples import Examples
     from luban.records import Example
@@ -93,5 +97,7 @@ def test_texts_without_words_are_an_error_that_says_so(tmp_path):
 
 def test_without_scikit_learn_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtra, match="scikit-learn, which is not installed\n  fix: pip install 'luban.eval.'"):
+    with pytest.raises(
+        MissingExtra, match="scikit-learn, which is not installed\n  fix: pip install 'luban.eval.'"
+    ):
         bag(BagSettings(), {"data": tmp_path / "rows.jsonl"}, tmp_path, Log(quiet=True))

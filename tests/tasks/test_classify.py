@@ -25,7 +25,9 @@ def rows(n: int = 80) -> list[dict[str, str]]:
     for i in range(n):
         words, label = (GOOD, "好评") if i % 2 else (BAD, "差评")
         split = ("train", "train", "train", "validation", "test")[i % 5]
-        made.append({"text": f"film {i} was {words[i % 3]}, {words[i // 3 % 3]}", "label": label, "split": split})
+        made.append(
+            {"text": f"film {i} was {words[i % 3]}, {words[i // 3 % 3]}", "label": label, "split": split}
+        )
     return made
 
 
@@ -52,7 +54,10 @@ def test_it_learns_and_the_folder_answers_with_its_own_labels(tmp_path):
     out, facts = run(tmp_path)
     classifier = load_classifier(out)
     assert set(classifier.labels) == {"好评", "差评"} == set(facts["labels"])
-    assert [p.label for p in classifier.predict(["a great, lovely film", "awful and dull"])] == ["好评", "差评"]
+    assert [p.label for p in classifier.predict(["a great, lovely film", "awful and dull"])] == [
+        "好评",
+        "差评",
+    ]
     assert facts["best"]["accuracy"] > 0.9
     assert facts["counts"]["train_rows"] == 48
     assert facts["counts"]["parameters"] == classifier.n_parameters
@@ -120,7 +125,7 @@ def test_long_texts_are_cut_and_counted_and_prediction_cuts_alike(tmp_path):
 
 
 def test_a_strangers_csv_works_with_chinese_names_in_gb18030_and_with_a_byte_order_mark(tmp_path):
-    lines = ["编号,评论,标签"] + [f"{i},\"{row['text']}，电影\",{row['label']}" for i, row in enumerate(rows())]
+    lines = ["编号,评论,标签"] + [f'{i},"{row["text"]}，电影",{row["label"]}' for i, row in enumerate(rows())]
     for encoding in ("gb18030", "utf-8-sig"):
         data = tmp_path / f"{encoding}.csv"
         data.write_text("\n".join(lines), encoding=encoding)
