@@ -28,6 +28,7 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     rows = [{"text": GOOD}, {"text": "ok"}, {"text": CHINESE}, {"text": "x" * 90}, {"nothing": 1}]
+    rows[0]["text"] += "  \n\n"
     (folder / "a.jsonl").write_text("\n".join(json.dumps(r) for r in rows) + '\n{"text": "cut')
     (folder / "b.html").write_text("<html><div id=root></div><script>1</script></html>")
     (folder / "c.txt.gz").write_bytes(gzip.compress(GOOD.encode())[:20])
@@ -103,6 +104,8 @@ def test_mojibake_is_undone_and_good_text_left_alone(text: str) -> None:
     assert repair_unicode(text) == text
     if text == CHINESE or "caf" in text:
         assert repair_unicode(text.encode().decode("latin-1")) == text
+
+    assert repair_unicode("une belle journÃ©e d'Ã©tÃ©") == "une belle journée d'été"
 
 
 def test_control_characters_go_and_characters_are_composed() -> None:

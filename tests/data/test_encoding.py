@@ -18,6 +18,7 @@ FRENCH = "L'été dernier, nous étions à Besançon près de la forêt; le gar�
         (CHINESE * 50, "gb18030", "gb18030"),
         (FRENCH * 20, "utf-8", "utf-8"),
         (FRENCH * 20, "latin-1", "latin-1"),
+        ("naïve coöperation reëlected zoölogists, ", "latin-1", "latin-1"),
         ("plain words\n", "ascii", "utf-8"),
         ("", "ascii", "utf-8"),
     ],

@@ -111,6 +111,8 @@ def test_near_duplicates_are_not_parted(tmp_path: Path) -> None:
     for name in ("train", "validation", "test"):
         for e in found.part(name):
             homes.setdefault(e.text.rpartition(" version")[0], set()).add(name)
+    again = read_examples(write(tmp_path / "b.jsonl", rows[::-1]), FOUND)
+    assert {e.text for e in again.test} == {e.text for e in found.test}
     assert len(homes) == 40
     assert all(len(h) == 1 for h in homes.values())
 

@@ -36,3 +36,5 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         MissingExtra, match=r"py3langid, which is not installed\n  fix: pip install 'luban\[data\]'"
     ):
         detect_language("some plain English words")
+    for text in ("一个中文句子", "日本語の文です", "한국어 문장입니다"):
+        assert detect_language(text) != "und"  # scripts tell these apart

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from luban.data.near import minhash, near_clusters
+from luban.data.near import minhash, near_clusters, similar_pairs
 from luban.data.settings import DedupSettings
 from luban.data.shingles import hash_ngrams
 
@@ -82,10 +82,19 @@ def test_a_duplicate_is_always_near_a_text_that_is_kept() -> None:
 def test_many_copies_of_one_text_take_no_pairs_of_pairs() -> None:
     rng = random.Random(1)
     units = text_of(rng, chinese=False)
-    texts = [" ".join([*units, f"row{i}"]) for i in range(3000)]
+    texts = [" ".join([*units, f"row{i}"]) for i in range(600)]
     near = near_clusters(texts)
     assert set(near.cluster) == {0}
     assert sum(d is None for d in near.duplicate_of) == 1
+    assert len(similar_pairs([hash_ngrams(t, 2, 2) for t in texts], DedupSettings())) < 10 * len(texts)
+
+
+def test_every_pair_of_a_small_group_is_compared() -> None:
+    rng = random.Random(6)
+    units = text_of(rng, chinese=True)
+    shingles = [hash_ngrams("".join(edited(rng, units, 0.02, chinese=True)), 2, 2) for _ in range(12)]
+    pairs = {(i, j) for i, j, _ in similar_pairs(shingles, DedupSettings(bands=10, permutations=10))}
+    assert pairs == set(itertools.combinations(range(12), 2))
 
 
 def test_signatures_agree_as_often_as_the_sets_do() -> None:

@@ -180,7 +180,7 @@ def test_a_long_text_is_cut_into_pieces_that_make_it_up_again(
 def test_a_cut_falls_between_paragraphs_where_there_are_some(tmp_path: Path) -> None:
     paragraph = "A paragraph of two lines,\nthe second one.\n\n"
     (tmp_path / "a.txt").write_text(paragraph * 10)
-    assert all(p.startswith("A paragraph") for p in split_text(tmp_path / "a.txt", 100))
+    assert all(p.startswith("A paragraph") for p in split_text(tmp_path / "a.txt", 120))
 
 
 def test_pages_of_a_folder_share_a_title() -> None:
