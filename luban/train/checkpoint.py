@@ -86,7 +86,12 @@ def verify_checkpoint(folder: Path) -> None:
 
 
 def newest_checkpoint(root: Path, log: Log) -> Path | None:
-    """Return the newest checkpoint that is whole; say loudly which newer ones are not, and remove them."""
+    """Return the newest checkpoint that is whole; say loudly which newer ones are not, and remove them.
+
+    Only one process may use `root`: what a killed one left half written is removed too.
+    """
+    for leftover in (*root.glob(".*.tmp"), *root.glob("*.replaced-*")):
+        shutil.rmtree(leftover)
     for folder in sorted(root.glob("step-" + "[0-9]" * 7), reverse=True):
         try:
             verify_checkpoint(folder)

@@ -93,4 +93,4 @@ def _open_events(out: Path, last_step: int, log: Log) -> Any:
     except ImportError:
         log.say("no TensorBoard files: pip install 'luban[track]' to have them; metrics.jsonl has the same")
         return None
-    return SummaryWriter(str(out), purge_step=last_step + 1 if last_step else None, flush_secs=30)
+    return SummaryWriter(str(out), purge_step=last_step + 1 if last_step > 0 else None, flush_secs=30)

@@ -72,7 +72,7 @@ def run_training(
     steps = train(model, batches, objective, optimizer, lr_at(settings), settings, first_step)
     with (
         StopRequest() as stop,
-        MetricsFile(out, state.step, log) as metrics,
+        MetricsFile(out, state.step if state.first else -1, log) as metrics,
         Progress(log, settings.steps, settings.log_every_steps, speed) as progress,
         _bad_batches_kept(out),
         contextlib.closing(steps),
