@@ -18,14 +18,13 @@ SECONDS_PER_MEGABYTE = {"clean": 1.0, "dedup": 0.4, "split": 0.1, "tokenizer": 1
 """Measured on two cores with English and Chinese text; `luban why` shows what a stage really took."""
 OVERHEAD_SECONDS = {"pretrain": 5.0, "classify": 5.0, "evaluate": 6.0, "golden": 4.0, "bag": 2.0}
 """Start of torch, loading, looks at the validation split; the whole of a stage that has no rule."""
-MATMUL_SHARE = 0.6
-"""Share of the machine's matmul rate that training reaches."""
-UNKNOWN_BYTES = 5e6
-"""Size of an input that is not there yet and whose maker is not known."""
+MATMUL_SHARE = 0.6  # of the machine's matmul rate, which training reaches
+RECURRENT_COST = 6  # a recurrent layer sees one token at a time, and each parameter costs so many times more
+UNKNOWN_BYTES = 5e6  # an input that is not there yet and whose maker is not known
 USUAL_EPOCHS = 3  # what a classifier takes when left to choose
 USUAL_PARAMETERS = 2e6
 USUAL_VOCABULARY = 8000
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 3
 GZIP_RATIO = 2.7
 
 
@@ -91,7 +90,7 @@ def _parameters(settings: dict[str, Any], inputs: Mapping[str, Path]) -> float:
     config = FAMILIES[model.pop("family")].config(model.pop("size"), vocab_size=USUAL_VOCABULARY, **model)
     head = config.dim * config.vocab_size if "context" in settings else 0
     if isinstance(config.trunk, RecurrentConfig):
-        return head + 8.0 * config.n_layers * config.dim**2
+        return head + RECURRENT_COST * 8.0 * config.n_layers * config.dim**2
     t = config.trunk
     attention = 2 * t.dim * t.head_dim * (t.n_heads + t.n_kv_heads)
     return head + t.n_layers * (attention + (3.0 if t.mlp == "gated" else 2.0) * t.dim * t.ffn_dim)

@@ -121,7 +121,7 @@ def _measure(seconds: float = 0.2) -> float:
     """
     import numpy as np
 
-    size = 128
+    size = 96
     a = np.ones((size, size), dtype=np.float32)
     out = np.empty_like(a)
     best, until = 0.0, time.perf_counter() + seconds

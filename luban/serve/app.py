@@ -154,12 +154,8 @@ async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tup
                 f"the prompt has {length} tokens, but {model.name} reads at most {room} (context {context})"
             )
             raise Refusal(400, message, "prompt", "context_length_exceeded")
-    given = {
-        "temperature": asked.temperature,
-        "top_k": asked.top_k,
-        "top_p": asked.top_p,
-        "min_p": asked.min_p,
-    }
+    chosen = ("temperature", "top_k", "top_p", "min_p")
+    given: dict[str, Any] = {name: getattr(asked, name) for name in chosen}
     sampling = SamplingSettings(
         max_new_tokens=min(asked.max_tokens or USUAL_MAX_TOKENS, context - max(lengths)),
         seed=secrets.randbits(31) if asked.seed is None else asked.seed & ((1 << 62) - 1),

@@ -123,7 +123,7 @@ def read_request(kind: type[Request], body: bytes) -> Request:
             continue
         if name in NEUTRAL:
             raise Refusal(400, f"{name} is not supported here: leave it out", name, "unsupported_parameter")
-        close = difflib.get_close_matches(name, [*request.model_dump(), *HARMLESS, *NEUTRAL], n=1)
+        close = difflib.get_close_matches(name, [*kind.__annotations__, *HARMLESS, *NEUTRAL], n=1)
         hint = f"; did you mean {close[0]}?" if close else ": leave it out"
         raise Refusal(400, f"unknown field {name[:80]}{hint}", name[:80], "unknown_parameter")
     return request

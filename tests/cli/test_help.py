@@ -71,7 +71,7 @@ def test_every_help_says_what_it_does_and_shows_an_example(
         assert re.search(rf"^ +luban {' '.join(words)} \S+", text, re.M) or words == ["doctor"], text
         usage, _, rest = text.partition("\n\n")
         assert usage.startswith(f"Usage: luban {' '.join(words)}"), text
-        assert re.match(r" +[A-Z][^\n]+[.:]", rest), f"{words} has no sentence: {text}"
+        assert re.match(r" +[A-Z].+?[.:]\n", rest, re.S), f"{words} has no sentence: {text}"
 
 
 def test_every_option_and_argument_is_explained() -> None:
