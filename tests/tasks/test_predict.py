@@ -41,7 +41,11 @@ def test_probabilities_go_by_label_and_add_up(folder):
     prediction = load_classifier(folder).predict(["a fine film"])[0]
     assert tuple(prediction.probabilities) == LABELS
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
-    assert prediction.probability == max(prediction.probabilities.values()) == prediction.probabilities[prediction.label]
+    assert (
+        prediction.probability
+        == max(prediction.probabilities.values())
+        == prediction.probabilities[prediction.label]
+    )
 
 
 def test_nothing_in_gives_nothing_out(folder):
@@ -51,7 +55,9 @@ def test_nothing_in_gives_nothing_out(folder):
 def test_a_language_model_is_refused_with_what_it_can_do(tmp_path):
     tokenizer = train_bpe(["a fine film"], 300, template=False)
     size = {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 16}
-    save_model(build_model(FAMILIES["gpt2"].config("tiny", vocab_size=tokenizer.vocab_size, **size)), tmp_path)
+    save_model(
+        build_model(FAMILIES["gpt2"].config("tiny", vocab_size=tokenizer.vocab_size, **size)), tmp_path
+    )
     tokenizer.save(tmp_path)
     with pytest.raises(CheckpointError, match="is a language model: it has no labels") as caught:
         load_classifier(tmp_path)
@@ -93,7 +99,9 @@ def test_texts_are_read_from_lines_or_a_column(tmp_path, name, content, encoding
 
 def test_a_table_without_a_known_column_names_those_it_has(tmp_path):
     (tmp_path / "a.csv").write_text("id,words\n1,first\n")
-    with pytest.raises(DataError, match="has no column with text; it has: id, words\n  fix: name it with --column"):
+    with pytest.raises(
+        DataError, match="has no column with text; it has: id, words\n  fix: name it with --column"
+    ):
         read_texts(tmp_path / "a.csv")
     assert read_texts(tmp_path / "a.csv", "words") == ["first"]
 

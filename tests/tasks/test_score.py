@@ -98,7 +98,9 @@ def test_rows_scored_at_the_end_of_training_are_those_that_evaluate_scores(tmp_p
 
 def test_a_label_the_model_has_never_seen_counts_as_an_error(trained, tmp_path):
     known = rows(20, split=False)
-    write_jsonl(tmp_path / "more.jsonl", [*known, *({"text": f"so so {i}", "label": "neutral"} for i in range(5))])
+    write_jsonl(
+        tmp_path / "more.jsonl", [*known, *({"text": f"so so {i}", "label": "neutral"} for i in range(5))]
+    )
     facts = scored(trained[0], tmp_path / "more.jsonl", tmp_path / "scores")
     assert facts["counts"] == {"n": 25, "unknown_labels": 5}
     assert facts["metrics"]["accuracy"]["value"] <= 20 / 25
