@@ -1,7 +1,8 @@
 """Time one training step (forward and backward) of GPT-2 here against transformers, taken in turns.
 
 python benchmarks/train_step.py --rounds 3
-Prints one JSON line. Trust the ratio: neighbours on a shared machine change both times alike.
+Prints one JSON line. Trust the ratios: neighbours on a shared machine change both times alike. With
+`--threads 1` the seconds are those of the processor, which neighbours hardly change.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=2, help="steps timed in each round")
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    clock = time.process_time if asked.threads == 1 else time.perf_counter
     torch.manual_seed(1)
     tokens = torch.randint(0, VOCAB_SIZE, (asked.batch, asked.context + 1))
     steps = {"luban": luban_step(tokens), "transformers": transformers_step(tokens)}
@@ -35,16 +40,16 @@ def main() -> None:
     for _ in range(asked.rounds):
         for name, step in steps.items():
             for _ in range(asked.steps):
-                start = time.perf_counter()
+                start = clock()
                 step()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     rounds = zip(*(seconds[name] for name in ("transformers", "luban")), strict=True)
     print(
         json.dumps(
             {
                 "bench": "train_step",
-                "shape": f"gpt2 {N_LAYERS} x {DIM}, batch {asked.batch} x {asked.context}, vocabulary {VOCAB_SIZE}",
+                "shape": f"gpt2 {N_LAYERS} x {DIM}, {asked.batch} x {asked.context} tokens of {VOCAB_SIZE}",
                 "tokens_per_second": {n: round(asked.batch * asked.context / s) for n, s in median.items()},
                 "best_seconds": {n: round(min(s), 3) for n, s in seconds.items()},
                 "ratio": round(median["transformers"] / median["luban"], 3),
@@ -79,6 +84,8 @@ def transformers_step(tokens: torch.Tensor) -> Callable[[], None]:
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     model = transformers.GPT2LMHeadModel(config).train()
     return _step(model, lambda: model(input_ids=tokens[:, :-1]).logits, tokens)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 Rotation = tuple[Tensor, Tensor]
-"""Cosine and sine, each (1 or B, 1, T, D)."""
+"""Cosine, and sine with the sign each half takes; each (1 or B, 1, T, D)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +66,14 @@ def rotation(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype)
     """
     exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
     angles = positions.unsqueeze(-1).float() * (1.0 / theta**exponent)  # (B, T, D/2)
-    angles = torch.cat([angles, angles], dim=-1).unsqueeze(1)  # (B, 1, T, D)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos(), angles.sin()
+    # The sign of a turn is in the sine, so that turning is one product and one sum.
+    pairs = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+    return pairs[0].unsqueeze(1).to(dtype), pairs[1].unsqueeze(1).to(dtype)
 
 
 def rotate(x: Tensor, turn: Rotation) -> Tensor:
     """Turn queries or keys (B, H, T, D); feature i is paired with feature i + D/2."""
     cos, sin = turn
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    return torch.addcmul(x * cos, torch.cat([second, first], dim=-1), sin)
