@@ -147,19 +147,24 @@ def _look_at_rows(
         )
     pieces = load_tokenizer(tokenizer)
     examples = read_examples(data, settings.columns, eval_path=eval_data)
-    labels = [label for label in examples.labels if label in {e.label for e in examples.train}]
+    rows_used = examples.train
+    if settings.train_rows is not None:
+        from luban.tasks.classify import _train_rows  # the rows that training drew, not a second opinion
+
+        rows_used = _train_rows(examples, settings)
+    labels = [label for label in examples.labels if label in {e.label for e in rows_used}]
     max_len = min(settings.max_len, _max_len(model)) if model else settings.max_len
-    encoded = encode_texts(pieces, [e.text for e in examples.train], max_len)
+    encoded = encode_texts(pieces, [e.text for e in rows_used], max_len)
     rows = Bucketed(
         encoded.ids,
-        [labels.index(e.label) for e in examples.train],
+        [labels.index(e.label) for e in rows_used],
         tokens_per_batch=settings.tokens_per_batch,
         seed=settings.seed,
         n_micro_batches=settings.n_micro_batches,
         pad_id=pieces.pad_id or 0,
     )
     batches = rows.at(step)
-    train, test = ([e.text for e in part] for part in (examples.train, examples.test))
+    train, test = ([e.text for e in part] for part in (rows_used, examples.test))
     findings = xray.merge([xray.check_rows(b, pieces, len(labels)) for b in (*batches, *rows.in_order())])
     findings += [
         xray.texts_are_whole(encoded.n_cut, len(encoded.ids), max_len),

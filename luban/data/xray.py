@@ -96,7 +96,7 @@ def merge(findings: Iterable[Sequence[Finding]]) -> list[Finding]:
     for found in by_check.values():
         worst = next((f for f in found if not f.ok), found[0])
         passed = worst.ok and len(found) > 1
-        more = f"; {len(found) - 1} more batches pass" if passed else ""
+        more = f"; so in all {len(found)} batches" if passed else ""
         merged.append(replace(worst, detail=worst.detail + more))
     return merged
 

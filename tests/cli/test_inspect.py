@@ -107,6 +107,14 @@ def test_rows_are_shown_with_their_label(tmp_path: Path, tokenizer: Path, comman
     assert tokens[0]["role"] == "special"
 
 
+def test_only_the_rows_that_training_draws_are_looked_at(
+    tmp_path: Path, tokenizer: Path, command: Command
+) -> None:
+    rows = make_rows(tmp_path / "rows.jsonl", sound_rows())
+    few = ("inspect", "batch", rows, "--tokenizer", tokenizer, "--set", "train.train_rows=20")
+    assert "of 20 texts" in command(*few).out
+
+
 def test_test_rows_in_train_end_with_three(tmp_path: Path, tokenizer: Path, command: Command) -> None:
     rows = make_rows(tmp_path / "rows.jsonl", [*sound_rows(), (TEXTS[57], "good", "train")])
     answer = command("inspect", "batch", rows, "--tokenizer", tokenizer, "--json")

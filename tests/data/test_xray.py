@@ -217,7 +217,7 @@ def test_every_check_that_blocks_has_a_fix(
 def test_merging_keeps_the_failure_and_counts_what_passed() -> None:
     good, bad = Finding("a", True, "fine"), Finding("a", False, "row 1")
     assert xray.merge([[good], [bad], [good]]) == [bad]
-    assert xray.merge([[good], [good], [good]]) == [Finding("a", True, "fine; 2 more batches pass")]
+    assert xray.merge([[good], [good], [good]]) == [Finding("a", True, "fine; so in all 3 batches")]
 
 
 def test_every_token_is_shown_with_its_role_and_target(
