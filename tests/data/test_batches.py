@@ -68,7 +68,8 @@ def test_threads_that_meet_while_epochs_are_counted_see_the_same(monkeypatch: py
         time.sleep(0.002)
         return quick(self, epoch)
 
-    assert len({len(bucketed(skewed(60), budget=256)._plan_of(epoch)) for epoch in range(5)}) > 1  # or miscounting would not show
+    n_steps = {len(bucketed(skewed(60), budget=256)._plan_of(epoch)) for epoch in range(5)}
+    assert len(n_steps) > 1  # or a miscount would not show
     monkeypatch.setattr(Bucketed, "_make_plan", slow)
     rows = bucketed(skewed(60), budget=256)
     with ThreadPoolExecutor(8) as pool:
