@@ -1,0 +1,255 @@
+import json
+import os
+
+import pytest
+import safetensors.torch
+import torch
+
+from luban.errors import CheckpointError
+from luban.log import Log
+from luban.models.config import HeadConfig
+from luban.models.families import FAMILIES
+from luban.models.load import load_model, read_config, save_model
+
+from .conftest import CLASSES
+
+TWO = HeadConfig(kind="classes", n_classes=2, labels=("no", "yes"))
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    """A saved gpt2 language model."""
+    save_model(tiny("gpt2"), tmp_path / "m")
+    return tmp_path / "m"
+
+
+def change_config(folder, **changes):
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+
+
+def change_weights(folder, change):
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    change(tensors)
+    safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "classes", "none"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_comes_back_bit_for_bit(family, kind, tiny, tokens, tmp_path):
+    head = CLASSES if kind == "classes" else HeadConfig(kind=kind)
+    model = tiny(family, head=head, pad_id=0, eos_id=5)
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    assert loaded.config == model.config
+    assert not loaded.training
+    assert torch.equal(loaded(tokens(2, 9)), model(tokens(2, 9)))
+    assert loaded.load_report.dropped == loaded.load_report.new == ()
+
+
+@pytest.mark.parametrize("pool", ["first", "mean", "last"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_way_of_pooling_comes_back(family, pool, tiny, tmp_path):
+    head = HeadConfig(kind="classes", n_classes=2, labels=("负面", "正面"), pool=pool)
+    save_model(tiny(family, head=head), tmp_path)
+    found = read_config(tmp_path).head
+    assert (found.pool, found.labels) == (pool, ("负面", "正面"))
+
+
+def test_a_causal_lstm_stays_causal_under_a_head_of_classes(tiny, tmp_path):
+    save_model(tiny("lstm"), tmp_path)
+    model = load_model(tmp_path, head=TWO)
+    assert model.config.trunk.sight == "causal"
+    save_model(model, tmp_path / "tuned")
+    assert load_model(tmp_path / "tuned").config == model.config
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_new_head_keeps_the_trunk_and_says_what_is_new(family, tiny, tokens, tmp_path):
+    before = tiny(family)
+    save_model(before, tmp_path)
+    model = load_model(tmp_path, head=TWO, seed=3)
+    assert torch.equal(model.hidden(tokens(2, 9)), before.hidden(tokens(2, 9)))
+    assert model(tokens(2, 9)).shape == (2, 2)
+    named = {n for n, _ in model.named_parameters() if n.startswith("head.")}
+    assert set(model.load_report.new) == named
+    again = load_model(tmp_path, head=TWO, seed=3)
+    assert torch.equal(again.head.classes.weight, model.head.classes.weight)
+    assert model.head.classes.weight.std() > 0
+
+
+def test_a_new_head_of_the_same_shape_is_fresh_all_the_same(tiny, tmp_path, capsys):
+    before = tiny("bert", head=TWO)
+    save_model(before, tmp_path)
+    model = load_model(tmp_path, head=TWO, log=Log())
+    assert torch.equal(model.head.pooler.weight, before.head.pooler.weight)
+    assert not torch.equal(model.head.classes.weight, before.head.classes.weight)
+    assert model.load_report.dropped == ("classifier.weight", "classifier.bias")
+    said = capsys.readouterr().err
+    assert "not loaded: classifier.weight, classifier.bias" in said
+    assert "newly initialised: head.classes.weight, head.classes.bias" in said
+
+
+def test_a_missing_tensor_is_named(folder):
+    change_weights(folder, lambda t: t.pop("transformer.h.1.mlp.c_fc.weight"))
+    with pytest.raises(CheckpointError, match=r"the weights lack transformer\.h\.1\.mlp\.c_fc\.weight"):
+        load_model(folder)
+
+
+def test_a_misshapen_tensor_is_named_with_both_shapes(folder):
+    change_weights(folder, lambda t: t.update({"transformer.wpe.weight": torch.zeros(7, 32)}))
+    with pytest.raises(CheckpointError, match=r"wpe\.weight has the shape \(7, 32\), but .* asks for \(48, 32\)"):
+        load_model(folder)
+
+
+def test_an_unexpected_tensor_is_named(folder):
+    change_weights(folder, lambda t: t.update({"transformer.h.2.ln_1.weight": torch.zeros(32)}))
+    with pytest.raises(CheckpointError, match=r"the weights hold h\.2\.ln_1\.weight, for which"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(folder, value):
+    change_weights(folder, lambda t: t["transformer.ln_f.bias"].__setitem__(3, value))
+    with pytest.raises(CheckpointError, match=r"transformer\.ln_f\.bias holds 1 values that are infinite or not"):
+        load_model(folder)
+
+
+def test_quantised_weights_are_refused(folder):
+    change_weights(folder, lambda t: t.update({"transformer.ln_f.bias": torch.zeros(32, dtype=torch.int8)}))
+    with pytest.raises(CheckpointError, match=r"ln_f\.bias holds torch\.int8, a quantised form"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_read_as_float32(folder, dtype):
+    change_weights(folder, lambda t: t.update({k: v.to(dtype) for k, v in t.items()}))
+    loaded = load_model(folder)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_a_tied_matrix_stored_twice_is_no_surprise(folder, tokens):
+    expected = load_model(folder)(tokens(1, 5))
+    change_weights(folder, lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"].clone()}))
+    loaded = load_model(folder)
+    assert torch.equal(loaded(tokens(1, 5)), expected)
+    assert loaded.load_report.dropped == ()
+
+
+def test_weights_in_shards_are_put_together(folder, tokens):
+    expected = load_model(folder)(tokens(1, 5))
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    where = {n: f"model-{i % 2}.safetensors" for i, n in enumerate(names)}
+    for file in set(where.values()):
+        safetensors.torch.save_file({n: tensors[n] for n in names if where[n] == file}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    assert torch.equal(load_model(folder)(tokens(1, 5)), expected)
+    (folder / "model-1.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model-1\.safetensors is missing"):
+        load_model(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        load_model(folder)
+
+
+def test_an_old_file_of_nothing_but_tensors_is_read(folder, tokens):
+    expected = load_model(folder)(tokens(1, 5))
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    torch.save(tensors, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert torch.equal(load_model(folder)(tokens(1, 5)), expected)
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_hostile_pickle_is_refused_and_runs_nothing(folder, tmp_path):
+    (folder / "model.safetensors").unlink()
+    torch.save({"transformer.wte.weight": Hostile(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="opening it could run code; it was not opened"):
+        load_model(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["model.pt", "weights.pth", "last.ckpt"])
+def test_other_pickles_are_refused_with_the_way_out(folder, name):
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(CheckpointError, match=f"only {name}: a pickle file") as error:
+        load_model(folder)
+    assert "weights_only=True" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 7, b"\xff" * 64, (1 << 62).to_bytes(8, "little") + b"{}", b"\x02\0\0\0\0\0\0\0[]", b"PK\x03\x04" + b"x" * 50],
+)  # fmt: skip
+def test_a_file_that_is_no_safetensors_is_an_error_not_a_crash(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+        load_model(folder)
+
+
+def test_a_cut_off_file_is_an_error(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mamba"}, "model_type = 'mamba' is not supported\n  fix: supported are: luban-lstm, bert, gpt2, llama"),
+        ({"model_type": ...}, "model_type is missing"),
+        ({"n_embd": ...}, "config.json of this gpt2 model has no n_embd"),
+        ({"architectures": ["GPT2DoubleHeadsModel"]}, "architectures = ['GPT2DoubleHeadsModel'] is not supported"),
+        ({"architectures": ...}, "architectures is missing"),
+        ({"activation_function": "mish"}, "activation_function = 'mish' is not supported"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "attention scaled by depth is not supported"),
+        ({"n_layer": 10**9}, "config.json says 1000000000 layers"),
+        ({"n_layer": "2"}, "model.n_layers = '2' is no count"),
+        ({"vocab_size": 65}, "wte.weight has the shape (64, 32), but config.json asks for (65, 32)"),
+    ],
+)  # fmt: skip
+def test_a_config_that_does_not_fit_says_how(folder, changes, message):
+    change_config(folder, **changes)
+    with pytest.raises(Exception) as error:
+        load_model(folder)
+    assert message in str(error.value)
+    assert "\n  fix: " in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
+def test_a_broken_config_is_named(folder, content):
+    (folder / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_model(folder)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        load_model(tmp_path)
+
+
+def test_rescaled_rotary_positions_are_refused_not_ignored(tiny, tmp_path):
+    save_model(tiny("llama"), tmp_path)
+    change_config(tmp_path, rope_parameters={"rope_type": "llama3", "rope_theta": 1.0, "factor": 8.0})
+    with pytest.raises(CheckpointError, match="rotary positions of type 'llama3' are not supported"):
+        load_model(tmp_path)
+
+
+def test_saving_does_not_disturb_a_model_read_from_the_same_folder(folder, tiny, tokens):
+    loaded = load_model(folder)
+    expected = loaded(tokens(1, 5))
+    save_model(tiny("gpt2", n_layers=1), folder)
+    assert torch.equal(loaded(tokens(1, 5)), expected)
