@@ -23,7 +23,9 @@ from luban.records import Document, Drop
 Transform = Callable[[Document], "Document | Drop"]
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
-_SUSPECT = re.compile("[&\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_SUSPECT = re.compile(
+    "[&\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 _TRAILING = re.compile(r"[^\S\n]+(?=\n|$)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
