@@ -67,8 +67,8 @@ def write(
     was_training = model.training
     model.eval()
     try:
-        reader = _Reader(model, prompt_ids, max(rooms, default=0))
-        while rows:
+        reader = _Reader(model, prompt_ids, max(rooms)) if rows else None
+        while reader and rows:
             tokens = choose(reader.logits, settings, [chance[row] for row in rows])
             going = []
             for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
@@ -128,7 +128,7 @@ class _Reader:
     def __init__(self, model: Model, prompts: list[list[int]], n_new: int):
         self.model = model
         parameter = next(model.parameters())
-        longest = max(map(len, prompts), default=0)
+        longest = max(map(len, prompts))
         self.cache = Cache(
             model.config, len(prompts), longest + n_new, device=parameter.device, dtype=parameter.dtype
         )

@@ -49,9 +49,11 @@ class Model(nn.Module):
         """Return the trunk's last hidden states, (B, T) -> (B, T, C)."""
         self._check(tokens, documents, cache)
         layout = _layout(tokens, documents, cache)
-        if cache is not None and (layout.documents is None or tokens.is_cpu):
+        if cache is not None and layout.documents is None:
+            self._check_length(layout.n_past + tokens.shape[1])
+        elif cache is not None and tokens.is_cpu:
             # Left padding makes a row wider than its text: what counts is the place in the document.
-            self._check_length(int(layout.positions[:, -1].max()) + 1)
+            self._check_length(int(layout.positions.max()) + 1)
         hidden = self.trunk(self.stem(tokens, layout.positions), layout, cache)
         if cache is not None:
             cache.advance(tokens.shape[1], layout.documents)
@@ -63,13 +65,17 @@ class Model(nn.Module):
             self.head.weight = self.stem.tokens.weight  # type: ignore[assignment]
 
     def _check(self, tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> None:
+        if not tokens.numel():
+            raise DataError(
+                f"tokens of the shape {tuple(tokens.shape)} hold nothing to read", fix="give each row a token"
+            )
         if cache is None:
             self._check_length(tokens.shape[1])
         if documents is not None and documents.shape != tokens.shape:
             raise ValueError(f"documents {tuple(documents.shape)} do not match tokens {tuple(tokens.shape)}")
         if cache is not None:
             cache.check_room(tokens.shape[1])
-        if tokens.is_cpu and tokens.numel() and not torch.compiler.is_compiling():
+        if tokens.is_cpu and not torch.compiler.is_compiling():
             low, high = (int(v) for v in tokens.aminmax())  # elsewhere it would wait for the device
             if low < 0 or high >= self.config.vocab_size:
                 wrong, last = low if low < 0 else high, self.config.vocab_size - 1

@@ -122,6 +122,11 @@ def test_a_row_longer_than_max_len_names_both(family, tiny, tokens):
         tiny(family, max_len=10)(tokens(1, 11))
 
 
+def test_rows_without_a_token_are_refused(tiny, tokens):
+    with pytest.raises(DataError, match=r"tokens of the shape \(2, 0\) hold nothing to read"):
+        tiny("llama")(tokens(2, 0))
+
+
 def test_a_headless_model_returns_hidden_states(tiny, tokens):
     model, rows = tiny("bert", head=HeadConfig(kind="none")), tokens(2, 5)
     assert torch.equal(model(rows), model.hidden(rows))
