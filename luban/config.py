@@ -7,9 +7,7 @@ import difflib
 import json
 import re
 import typing
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -139,7 +137,7 @@ def fill(cls: type[T], tree: Tree, name: str = "") -> T:
 
     _refuse_unknown(cls, tree.data, (), tree, name)
     try:
-        return _adapter(cls).validate_json(json.dumps(tree.data), strict=True)
+        return pydantic.TypeAdapter(cls).validate_json(json.dumps(tree.data), strict=True)
     except pydantic.ValidationError as e:
         problem = e.errors(include_url=False)[0]
         path = tuple(str(p) for p in problem["loc"] if not str(p).startswith(("function-", "constrained")))
@@ -169,13 +167,6 @@ def nearest(word: str, words: typing.Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"use one of: {', '.join(words)}" if words else "leave it out"
-
-
-@cache
-def _adapter(cls: Hashable) -> Any:
-    import pydantic
-
-    return pydantic.TypeAdapter(cls)
 
 
 _ABSENT = object()
