@@ -4,7 +4,7 @@ import pytest
 
 from luban.generate.text import TextPieces
 
-from .conftest import TEXT
+from tests.generate.conftest import TEXT
 
 
 def pieces(tokenizer, ids, stop=()):

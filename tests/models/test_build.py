@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from luban.models.build import build_model
 from luban.models.families import FAMILIES
 
-from .conftest import SIZES, VOCAB
+from tests.models.conftest import SIZES, VOCAB
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -5,13 +5,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from luban.errors import CheckpointError
+from luban.errors import CheckpointError, LubanError
 from luban.log import Log
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.load import load_model, read_config, save_model
 
-from .conftest import CLASSES
+from tests.models.conftest import CLASSES
 
 TWO = HeadConfig(kind="classes", n_classes=2, labels=("no", "yes"))
 
@@ -223,7 +223,7 @@ def test_a_cut_off_file_is_an_error(folder):
 )  # fmt: skip
 def test_a_config_that_does_not_fit_says_how(folder, changes, message):
     change_config(folder, **changes)
-    with pytest.raises(Exception) as error:
+    with pytest.raises(LubanError) as error:
         load_model(folder)
     assert message in str(error.value)
     assert "\n  fix: " in str(error.value)

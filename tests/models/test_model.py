@@ -6,7 +6,7 @@ from luban.errors import DataError
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 
-from .conftest import CLASSES, VOCAB
+from tests.models.conftest import CLASSES, VOCAB
 
 DECODERS = ("gpt2", "llama", "lstm")
 # Three documents in a row of eleven, then padding.

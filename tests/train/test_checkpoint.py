@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from toy_run import Rows, Toy, objective, settings
+from tests.train.toy_run import Rows, Toy, objective, settings
 
 from luban.errors import CheckpointError, DiskError
 from luban.files import read_json, write_json

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from toy_run import Rows, Toy, objective, settings
+from tests.train.toy_run import Rows, Toy, objective, settings
 
 from luban.errors import DataError
 from luban.optim.build import build_optimizer

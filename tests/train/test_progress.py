@@ -3,7 +3,7 @@
 import io
 import re
 
-from toy_run import run
+from tests.train.toy_run import run
 
 from luban.log import Log
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from toy_run import Rows, Toy, run
+from tests.train.toy_run import Rows, Toy, run
 
 from luban.errors import ConfigError, DataError, Interrupted, LubanError
 from luban.log import Log
