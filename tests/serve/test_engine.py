@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,6 +11,11 @@ from luban.serve.engine import Answer, Engine
 from luban.serve.schemas import Refusal
 
 T = TypeVar("T")
+
+
+def run(asked: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on a loop of its own; an answer that never comes is a failure, not a hang."""
+    return asyncio.run(asyncio.wait_for(asked, 20))
 
 
 async def read(answer: Answer[T]) -> list[T]:
@@ -30,7 +35,7 @@ def test_work_is_done_in_order_on_one_thread_that_is_not_the_loops() -> None:
         return [await read(answer) for answer in answers]
 
     engine = Engine(4)
-    assert asyncio.run(ask(engine)) == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
+    assert run(ask(engine)) == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
     engine.close()
@@ -49,7 +54,7 @@ def test_a_failure_reaches_its_reader_and_the_worker_goes_on() -> None:
         return [item async for item in engine.submit(lambda: [2])]
 
     engine = Engine(4)
-    assert asyncio.run(ask(engine)) == [2]
+    assert run(ask(engine)) == [2]
     engine.close()
 
 
@@ -76,7 +81,7 @@ def test_cancelled_work_stops_at_the_next_item_or_never_starts() -> None:
         assert [item async for item in engine.submit(lambda: [3])] == [3]
 
     engine = Engine(4)
-    asyncio.run(ask(engine))
+    run(ask(engine))
     assert closed.is_set()
     assert not started
     engine.close()
@@ -102,7 +107,7 @@ def test_a_queue_holds_its_number_and_refuses_the_next() -> None:
             assert [item async for item in answer] == [1]
 
     engine = Engine(2)
-    asyncio.run(ask(engine))
+    run(ask(engine))
     engine.close()
 
 
@@ -122,8 +127,8 @@ def test_work_left_when_the_loop_has_ended_does_not_kill_the_worker() -> None:
     async def ask() -> list[int]:
         return [item async for item in engine.submit(lambda: [2])]
 
-    asyncio.run(submit())
+    run(submit())
     gate.set()
     assert done.wait(5)
-    assert asyncio.run(ask()) == [2]
+    assert run(ask()) == [2]
     engine.close()
