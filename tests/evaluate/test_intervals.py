@@ -58,6 +58,17 @@ def test_pairing_finds_a_small_constant_gain_that_separate_intervals_hide():
     assert 0 < difference.p_value < 0.01
 
 
+def test_gains_and_losses_that_cancel_out_are_no_evidence():
+    labels = np.zeros(400, dtype=np.int64)
+    first, second = labels.copy(), labels.copy()
+    first[:40], second[40:80] = 1, 1
+    difference = paired_bootstrap(
+        classification(labels, first, 2), classification(labels, second, 2), 400, Plan()
+    )["accuracy"]
+    assert difference.value == 0
+    assert difference.p_value > 0.9
+
+
 def test_a_ratio_of_sums_weighs_long_documents_by_their_length():
     statistic = ratio_of_sums("bits_per_byte", np.array([10.0, 90.0]), np.array([10.0, 30.0]))
     assert bootstrap(statistic, 2, Plan(resamples=20))["bits_per_byte"].value == 2.5
