@@ -12,6 +12,15 @@ from luban.errors import CheckpointError, ConfigError
 from luban.models.config import HeadConfig, ModelConfig, RecurrentConfig, TransformerConfig
 
 Json = dict[str, Any]
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+"""Their word for an activation → ours; of two that mean the same we write the first."""
 
 
 @dataclass(frozen=True, slots=True)

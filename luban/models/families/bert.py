@@ -10,6 +10,7 @@ from typing import Any
 
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
 from luban.models.family import (
+    ACTIVATIONS,
     Family,
     Json,
     Name,
@@ -28,14 +29,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "mini": {"dim": 256, "n_layers": 4, "n_heads": 4, "ffn_dim": 1024, "max_len": 512, "dropout": 0.1},
     "minilm-l6": {"dim": 384, "n_layers": 6, "n_heads": 12, "ffn_dim": 1536, "max_len": 512, "dropout": 0.1},
     "base": {"dim": 768, "n_layers": 12, "n_heads": 12, "ffn_dim": 3072, "max_len": 512, "dropout": 0.1},
-}
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
 }
 
 

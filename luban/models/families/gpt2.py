@@ -10,6 +10,7 @@ from typing import Any
 
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
 from luban.models.family import (
+    ACTIVATIONS,
     Family,
     Json,
     Name,
@@ -29,14 +30,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "medium": {"dim": 1024, "n_layers": 24, "n_heads": 16, "max_len": 1024, "dropout": 0.1},
     "large": {"dim": 1280, "n_layers": 36, "n_heads": 20, "max_len": 1024, "dropout": 0.1},
     "xl": {"dim": 1600, "n_layers": 48, "n_heads": 25, "max_len": 1024, "dropout": 0.1},
-}
-ACTIVATIONS = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu": "gelu",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
 }
 
 

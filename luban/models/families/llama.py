@@ -12,6 +12,7 @@ from typing import Any
 from luban.errors import CheckpointError
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
 from luban.models.family import (
+    ACTIVATIONS,
     Family,
     Json,
     Name,
@@ -45,14 +46,6 @@ SIZES: dict[str, dict[str, Any]] = {
         "max_len": 2048,
         "head": HeadConfig(tied=False),
     },
-}
-ACTIVATIONS = {
-    "silu": "silu",
-    "swish": "silu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
 }
 
 
