@@ -58,7 +58,7 @@ class PackedWindows:
         starts, columns = windows.astype(np.int64)[:, None] * self.context, np.arange(self.context + 1)
         ends = np.minimum(starts + len(columns), self.n_tokens)
         places = starts + columns
-        is_short = ends[-1] < places[-1, -1]  # only the last window of the split can be
+        is_short = ends[-1] <= places[-1, -1]  # only the last window of the split can be
         tokens = self.shard.tokens[np.minimum(places, self.n_tokens - 1) if is_short else places].astype(
             np.int64
         )

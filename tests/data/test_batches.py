@@ -52,6 +52,16 @@ def test_a_step_does_not_depend_on_the_steps_asked_before(prefix: Path) -> None:
         assert same(jumped.at(step), steps[step - 1])
 
 
+@pytest.mark.parametrize("context", range(1, 40))
+def test_reading_in_order_supervises_every_token_once_whatever_is_left_over(
+    prefix: Path, context: int
+) -> None:
+    split = windows(prefix, context=context)
+    targets = torch.cat([b.targets[b.targets != IGNORE] for b in split.in_order()])
+    starts = split.shard.offsets[:-1]
+    assert targets.tolist() == np.delete(split.shard.tokens, starts).tolist()
+
+
 def test_threads_see_the_same_batches(prefix: Path) -> None:
     packed, rows = windows(prefix), bucketed([5, 9, 2, 7, 3] * 20)
     alone = [(packed.at(s), bucketed([5, 9, 2, 7, 3] * 20).at(s)) for s in range(1, 30)]
