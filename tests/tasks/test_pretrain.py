@@ -31,13 +31,13 @@ TEXTS = [
 TINY = ModelSettings(family="llama", size="tiny", dim=32, n_layers=1, n_heads=2, n_kv_heads=1, max_len=64)
 
 
-def write_shards(folder: Path, vocab_size: int = 300) -> Path:
-    tokenizer = train_bpe(TEXTS, vocab_size, template=False)
+def write_shards(folder: Path, texts: list[str] = TEXTS, vocab_size: int = 300) -> Path:
+    tokenizer = train_bpe(texts, vocab_size, template=False)
     folder.mkdir()
     tokenizer.save(folder / "tokenizer")
-    for split, texts in (("train", TEXTS * 3), ("validation", TEXTS[::5])):
+    for split, part in (("train", texts * 3), ("validation", texts[::5])):
         with ShardWriter(folder, split, tokenizer.vocab_size) as writer:
-            for i, text in enumerate(texts):
+            for i, text in enumerate(part):
                 writer.add(f"{split} {i}", [*tokenizer.encode(text), tokenizer.eos_id], len(text.encode()))
     sizes = [len(tokenizer.token_bytes(i) or b"") for i in range(tokenizer.vocab_size)]
     np.save(folder / TOKEN_BYTES, np.array(sizes, float))
@@ -130,7 +130,7 @@ def test_a_vocabulary_of_another_size_is_an_error_with_both_sizes(trained, tmp_p
 
 
 def test_a_vocabulary_of_the_same_size_with_other_tokens_is_an_error(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("test_pretrain.TEXTS", [t.upper() for t in TEXTS])
+    monkeypatch.setattr("tests.tasks.test_pretrain.TEXTS", [t.upper() for t in TEXTS])
     other = write_shards(tmp_path / "other")
     with pytest.raises(DataError, match="number their 300 tokens differently"):
         run(other, tmp_path / "out", model=trained[1])
