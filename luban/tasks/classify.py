@@ -6,18 +6,19 @@ import dataclasses
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from luban.data.batches import Bucketed
 from luban.data.examples import Examples, read_examples
-from luban.errors import DataError
+from luban.errors import ConfigError, DataError
 from luban.evaluate.golden import GOLDEN, record
 from luban.evaluate.metrics import confusion, summary_scores
 from luban.files import read_json, write_json, write_jsonl
@@ -28,7 +29,7 @@ from luban.models.families import FAMILIES
 from luban.models.load import load_model, read_config, save_model
 from luban.models.model import Model
 from luban.objectives.classes import classes
-from luban.records import Example
+from luban.records import Batch, Example, Loss
 from luban.stages import Facts
 from luban.tasks.sequences import Sequences, encode_texts
 from luban.tasks.settings import ClassifySettings, ModelSettings
@@ -38,8 +39,9 @@ from luban.train.run import run_training
 from luban.tune.freeze import freeze, lr_scale
 
 N_GOLDEN = 8
-EPOCHS_SCRATCH, EPOCHS_TUNED = 8, 2
-"""Passes when the settings name none; patience may end them earlier."""
+EPOCHS_SCRATCH, EPOCHS_TUNED, MAX_EPOCHS = 3, 2, 20
+STEPS_SCRATCH, STEPS_TUNED = 200, 60
+"""When the settings name no length: so many passes, more over few rows to take about so many steps."""
 
 
 def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
@@ -66,7 +68,7 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
     facts = run_training(
         model,
         fit.batches,
-        partial(classes, label_smoothing=settings.label_smoothing),
+        _objective(settings, tokenizer),
         plan,
         out,
         log,
@@ -121,11 +123,11 @@ class _Rows:
 def advise(n_rows: int) -> tuple[ModelSettings, str]:
     """Return the model to build from scratch for so many training rows, and why."""
     if n_rows < 2000:
-        return ModelSettings(family="lstm", size="tiny"), (
+        return ModelSettings(family="lstm", size="tiny", dim=128, dropout=0.4), (
             f"{n_rows} training rows: a small LSTM, which needs the fewest; "
             "a pretrained --model would do better"
         )
-    return ModelSettings(family="bert", size="tiny"), (
+    return ModelSettings(family="bert", size="tiny", dim=128, n_layers=1, dropout=0.2), (
         f"{n_rows} training rows: a small Transformer encoder; a pretrained --model would do better"
     )
 
@@ -202,7 +204,8 @@ def _tokenizer(
 
 def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: bool) -> ClassifySettings:
     """Return the settings with everything that was left open decided."""
-    epochs = settings.epochs or (EPOCHS_SCRATCH if is_new else EPOCHS_TUNED)
+    least, steps_wanted = (EPOCHS_SCRATCH, STEPS_SCRATCH) if is_new else (EPOCHS_TUNED, STEPS_TUNED)
+    epochs = settings.epochs or min(MAX_EPOCHS, max(least, math.ceil(steps_wanted / per_epoch)))
     steps = settings.steps or max(2, math.ceil(epochs * per_epoch))
     return dataclasses.replace(
         settings,
@@ -215,8 +218,26 @@ def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: b
 
 
 def advised_lr(dim: int, *, is_new: bool) -> float:
-    """Return a peak learning rate: constant from scratch, falling with width for a trained model."""
-    return 1e-3 if is_new else min(1e-3, 2e-4 * (384 / dim) ** 2)
+    """Return a peak learning rate: lower for wide models, and much lower for those that have learnt."""
+    return min(2e-3, 1e-3 * 256 / dim) if is_new else min(1e-3, 2e-4 * (384 / dim) ** 2)
+
+
+def _objective(settings: ClassifySettings, tokenizer: Tokenizer) -> Callable[[nn.Module, Batch], Loss]:
+    """Return the objective, with token dropout around it if the settings ask for that."""
+    plain = partial(classes, label_smoothing=settings.label_smoothing)
+    share, hidden = settings.token_dropout, tokenizer.mask_id
+    if not share:
+        return plain
+    if hidden is None:
+        raise ConfigError(
+            f"token_dropout = {share}, but the tokenizer has no mask token", fix="set token_dropout to 0"
+        )
+
+    def with_dropout(model: nn.Module, batch: Batch) -> Loss:
+        chosen = (torch.rand(batch.tokens.shape, device=batch.tokens.device) < share) & (batch.documents > 0)
+        return plain(model, dataclasses.replace(batch, tokens=batch.tokens.masked_fill(chosen, hidden)))
+
+    return with_dropout
 
 
 @torch.no_grad()

@@ -99,6 +99,8 @@ class ClassifySettings(TrainSettings):
     """Each layer below the head learns at this share of the rate of the one above it."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of tokens hidden behind the mask token in training, so that no single word decides."""
     train_rows: Count | None = None
     """Use only so many training rows, drawn by the seed."""
 
@@ -120,7 +122,7 @@ class BagSettings:
     """Keep only so many n-grams, the most frequent ones."""
     ngrams: Annotated[int, Field(ge=1, le=5)] = 2
     """Longest n-gram in words; in characters, for Chinese and Japanese, one more."""
-    regularisation: Positive = 1.0
+    regularisation: Positive = 3.0
     """Inverse strength C of the L2 penalty."""
 
 
