@@ -129,9 +129,8 @@ def test_a_vocabulary_of_another_size_is_an_error_with_both_sizes(trained, tmp_p
         run(other, tmp_path / "out", model=trained[1])
 
 
-def test_a_vocabulary_of_the_same_size_with_other_tokens_is_an_error(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.tasks.test_pretrain.TEXTS", [t.upper() for t in TEXTS])
-    other = write_shards(tmp_path / "other")
+def test_a_vocabulary_of_the_same_size_with_other_tokens_is_an_error(trained, tmp_path):
+    other = write_shards(tmp_path / "other", [t.upper() for t in TEXTS])
     with pytest.raises(DataError, match="number their 300 tokens differently"):
         run(other, tmp_path / "out", model=trained[1])
 

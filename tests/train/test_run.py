@@ -75,7 +75,9 @@ def test_facts_are_counts_scores_and_speed(tmp_path):
     assert facts["padding"] == 0
     assert facts["tokens_per_second"] > 0
     assert 0 < facts["matmul_share"] < 1
-    assert facts["seconds_per_step"] * 12 == pytest.approx(facts["train_seconds"], rel=0.01)
+    assert facts["seconds_per_step"] * 12 == pytest.approx(
+        facts["train_seconds"], abs=0.001
+    )  # both are rounded
     json.dumps(facts, allow_nan=False)
 
 
