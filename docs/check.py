@@ -42,7 +42,9 @@ def shell_commands(page: Path) -> list[str]:
     """Return the commands of a page's bash blocks, comments and continued lines resolved."""
     text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
     lines = (line.strip() for line in text.splitlines())
-    return [" ".join(shlex.split(line, comments=True, posix=False)) for line in lines if line and line[0] != "#"]
+    return [
+        " ".join(shlex.split(line, comments=True, posix=False)) for line in lines if line and line[0] != "#"
+    ]
 
 
 def links(page: Path) -> Iterator[str]:
@@ -75,7 +77,9 @@ def _luban_faults(words: list[str]) -> Iterator[str]:
             return
         command, words = command.commands[words[0]], words[1:]
     known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
-    yield from (f"there is no option {w}" for w in words if w.startswith("-") and w.split("=")[0] not in known)
+    yield from (
+        f"there is no option {w}" for w in words if w.startswith("-") and w.split("=")[0] not in known
+    )
 
 
 def python_blocks(page: Path) -> Iterator[str]:
@@ -100,7 +104,9 @@ def settings_reference() -> str:
     parts = ["# Settings\n\nGenerated from the code by `python docs/check.py --write`.\n"]
     for stage in STAGES.values():
         inputs = ", ".join([*stage.inputs, *(f"{name} (optional)" for name in stage.optional)])
-        parts.append(f"\n## {stage.name}\n\n{inspect.getdoc(stage.settings_class())}\n\nInputs: {inputs}.\n\n")
+        parts.append(
+            f"\n## {stage.name}\n\n{inspect.getdoc(stage.settings_class())}\n\nInputs: {inputs}.\n\n"
+        )
         parts.append("| setting | default | what it does |\n| --- | --- | --- |\n")
         parts += _rows(stage.settings_class(), "")
     return "".join(parts)
@@ -111,7 +117,9 @@ def _rows(cls: type, prefix: str) -> Iterator[str]:
     told = {name: text for base in reversed(cls.__mro__) for name, text in _field_docstrings(base).items()}
     for field in dataclasses.fields(cls):
         default = field.default if field.default is not dataclasses.MISSING else None
-        inner = [t for t in (types[field.name], *typing.get_args(types[field.name])) if dataclasses.is_dataclass(t)]
+        inner = [
+            t for t in (types[field.name], *typing.get_args(types[field.name])) if dataclasses.is_dataclass(t)
+        ]
         if not inner or default is None and field.default is None:
             shown = "null" if default is None else str(default).replace("|", "\\|")
             yield f"| `{prefix}{field.name}` | `{shown}` | {told.get(field.name, '')} |\n"

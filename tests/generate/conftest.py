@@ -42,7 +42,9 @@ def scripted(writer, monkeypatch):
 
         def head(hidden, documents=None):
             token = next(left)
-            return torch.nn.functional.one_hot(torch.tensor([token] * len(hidden)), model.config.vocab_size).float()
+            return torch.nn.functional.one_hot(
+                torch.tensor([token] * len(hidden)), model.config.vocab_size
+            ).float()
 
         monkeypatch.setattr(model.head, "forward", head)
         return model

@@ -46,7 +46,8 @@ def test_the_stream_is_the_text_in_pieces(writer, tokenizer):
 def test_another_seed_writes_another_text(writer, tokenizer):
     model = writer()
     texts = {
-        generate(model, tokenizer, ["To"], settings=SamplingSettings(max_new_tokens=12, seed=s))[0] for s in (1, 2)
+        generate(model, tokenizer, ["To"], settings=SamplingSettings(max_new_tokens=12, seed=s))[0]
+        for s in (1, 2)
     }
     assert len(texts) == 2
 
@@ -84,7 +85,9 @@ def test_writing_stops_where_the_context_is_full(scripted, tokenizer):
 def test_a_prompt_longer_than_the_context_names_both(writer, tokenizer):
     with pytest.raises(DataError) as error:
         generate(writer(max_len=8), tokenizer, ["the question " * 9])
-    assert "and the model's context is 8, answer included\n  fix: shorten it to at most 7 tokens" in str(error.value)
+    assert "and the model's context is 8, answer included\n  fix: shorten it to at most 7 tokens" in str(
+        error.value
+    )
 
 
 def test_an_empty_prompt_starts_from_the_start_token(writer, tokenizer):
@@ -104,7 +107,9 @@ def test_a_model_that_cannot_write_says_so(family, tokenizer):
 def test_writing_leaves_a_model_in_training_as_it_was(writer, tokenizer):
     model = writer(dropout=0.5).train()
     asked = SamplingSettings(max_new_tokens=6, temperature=0)
-    assert generate(model, tokenizer, ["To"], settings=asked) == generate(model, tokenizer, ["To"], settings=asked)
+    assert generate(model, tokenizer, ["To"], settings=asked) == generate(
+        model, tokenizer, ["To"], settings=asked
+    )
     assert model.training
 
 

@@ -3,7 +3,6 @@ import random
 import pytest
 
 from luban.generate.text import TextPieces
-
 from tests.generate.conftest import TEXT
 
 

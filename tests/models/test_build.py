@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from luban.models.build import build_model
 from luban.models.families import FAMILIES
-
 from tests.models.conftest import SIZES, VOCAB
 
 

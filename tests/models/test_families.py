@@ -103,7 +103,9 @@ def test_gradients_are_equal(case, tmp_path):
     ours = load_model(tmp_path)
     said(ours(tokens, documents), documents).square().mean().backward()
     answers(theirs, tokens, documents).square().mean().backward()
-    assert_close(ours.stem.tokens.weight.grad, theirs.get_input_embeddings().weight.grad, rtol=1e-4, atol=1e-5)
+    assert_close(
+        ours.stem.tokens.weight.grad, theirs.get_input_embeddings().weight.grad, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from luban.log import Log
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.load import load_model, read_config, save_model
-
 from tests.models.conftest import CLASSES
 
 TWO = HeadConfig(kind="classes", n_classes=2, labels=("no", "yes"))
@@ -100,7 +99,9 @@ def test_a_missing_tensor_is_named(folder):
 
 def test_a_misshapen_tensor_is_named_with_both_shapes(folder):
     change_weights(folder, lambda t: t.update({"transformer.wpe.weight": torch.zeros(7, 32)}))
-    with pytest.raises(CheckpointError, match=r"wpe\.weight has the shape \(7, 32\), but .* asks for \(48, 32\)"):
+    with pytest.raises(
+        CheckpointError, match=r"wpe\.weight has the shape \(7, 32\), but .* asks for \(48, 32\)"
+    ):
         load_model(folder)
 
 
@@ -113,7 +114,9 @@ def test_an_unexpected_tensor_is_named(folder):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_numbers_are_refused(folder, value):
     change_weights(folder, lambda t: t["transformer.ln_f.bias"].__setitem__(3, value))
-    with pytest.raises(CheckpointError, match=r"transformer\.ln_f\.bias holds 1 values that are infinite or not"):
+    with pytest.raises(
+        CheckpointError, match=r"transformer\.ln_f\.bias holds 1 values that are infinite or not"
+    ):
         load_model(folder)
 
 

@@ -11,7 +11,12 @@ from luban.places import find_input
 transformers = pytest.importorskip("transformers", reason="the reference library is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
-SENTENCES = ["The film was a delight from start to finish.", "It rains.", "今天天气很好，我们去公园散步。", "这部电影很无聊"]
+SENTENCES = [
+    "The film was a delight from start to finish.",
+    "It rains.",
+    "今天天气很好，我们去公园散步。",
+    "这部电影很无聊",
+]
 
 
 def test_sentence_vectors_of_minilm_are_theirs():

@@ -5,7 +5,6 @@ from torch.testing import assert_close
 from luban.errors import DataError
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
-
 from tests.models.conftest import CLASSES, VOCAB
 
 DECODERS = ("gpt2", "llama", "lstm")

@@ -25,7 +25,8 @@ def test_rotation_leaves_position_zero_and_all_lengths_alone():
 def test_a_rotated_score_depends_on_the_distance_alone():
     q, k = torch.randn(8), torch.randn(8)
     turned = [
-        rotate(v.expand(1, 1, 9, 8), rotation(torch.arange(9)[None], 8, 100.0, torch.float32))[0, 0] for v in (q, k)
+        rotate(v.expand(1, 1, 9, 8), rotation(torch.arange(9)[None], 8, 100.0, torch.float32))[0, 0]
+        for v in (q, k)
     ]
     assert_close(turned[0][7] @ turned[1][3], turned[0][4] @ turned[1][0])
     assert not torch.isclose(turned[0][7] @ turned[1][3], turned[0][7] @ turned[1][4])

@@ -5,7 +5,6 @@ import os
 
 import pytest
 import torch
-from tests.train.toy_run import Rows, Toy, objective, settings
 
 from luban.errors import CheckpointError, DiskError
 from luban.files import read_json, write_json
@@ -14,6 +13,7 @@ from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
 from luban.train import checkpoint
 from luban.train.engine import train
+from tests.train.toy_run import Rows, Toy, objective, settings
 
 
 @pytest.fixture

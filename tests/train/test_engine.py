@@ -3,13 +3,13 @@
 import pytest
 import torch
 from torch import nn
-from tests.train.toy_run import Rows, Toy, objective, settings
 
 from luban.errors import DataError
 from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
 from luban.records import Batch
 from luban.train.engine import DivergedError, train
+from tests.train.toy_run import Rows, Toy, objective, settings
 
 
 class Given:

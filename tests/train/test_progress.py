@@ -3,9 +3,8 @@
 import io
 import re
 
-from tests.train.toy_run import run
-
 from luban.log import Log
+from tests.train.toy_run import run
 
 
 def test_piped_output_is_plain_lines_with_all_that_matters(tmp_path, capsys):

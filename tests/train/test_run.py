@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.train.toy_run import Rows, Toy, run
 
 from luban.errors import ConfigError, DataError, Interrupted, LubanError
 from luban.log import Log
 from luban.train import checkpoint
 from luban.train.engine import DivergedError
+from tests.train.toy_run import Rows, Toy, run
 
 ROOT = Path(__file__).parents[2]
 
