@@ -107,6 +107,7 @@ def test_half_written_folders_are_never_read(tmp_path, trained):
     folder = save(tmp_path, 3, *trained)
     folder.rename(tmp_path / ".step-0000009.tmp")
     assert checkpoint.newest_checkpoint(tmp_path, Log(quiet=True)) is None
+    assert [p.name for p in tmp_path.iterdir()] == ["best-0000000"]
 
 
 def test_the_last_two_and_their_best_are_kept(tmp_path, trained):

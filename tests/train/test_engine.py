@@ -49,6 +49,18 @@ def test_splitting_a_batch_does_not_change_the_step() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_the_step_follows_the_gradient_of_the_mean_loss() -> None:
+    model, twin, batch = still(), still(), Rows().batch(1, 0)
+    loss = objective(twin, batch)
+    gradients = torch.autograd.grad(loss.total / loss.n_targets, list(twin.parameters()))
+    optimizer = torch.optim.SGD([{"params": list(model.parameters()), "lr_scale": 1.0}], lr=1.0)
+    chosen = settings(steps=1, max_grad_norm=1e9)
+    step = next(train(model, Given([batch]), objective, optimizer, lambda step: 1.0, chosen))
+    assert step.loss == pytest.approx(loss.total.item() / loss.n_targets)
+    for after, before, gradient in zip(model.parameters(), twin.parameters(), gradients, strict=True):
+        torch.testing.assert_close(after, before - gradient)
+
+
 def test_gradients_are_clipped_to_the_norm_and_reported_unclipped() -> None:
     model = still()
     chosen = settings(steps=1, max_grad_norm=1e-3)

@@ -120,6 +120,28 @@ def test_a_second_resume_is_as_exact_as_the_first(tmp_path):
     assert_equal(weights(whole), weights(last))
 
 
+def test_killed_before_its_first_checkpoint_it_starts_over(tmp_path):
+    run(tmp_path / "whole")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / "metrics.jsonl").write_text('{"step": 0, "validation": {"loss": 9.0}}\n{"step": 1, "lo')
+    run(killed)
+    assert rows(killed) == rows(tmp_path / "whole")
+
+
+def test_what_an_evaluation_draws_depends_on_the_step_alone(tmp_path):
+    draws = []
+
+    def evaluate():
+        draws.append(torch.rand(1).item())
+        return {"loss": 1.0}
+
+    for name in ("a", "b"):
+        torch.rand(len(draws))
+        run(tmp_path / name, evaluate=evaluate)
+    assert draws[:4] == draws[4:]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again = Toy(), Toy()
     facts = run(tmp_path, first)
@@ -145,12 +167,11 @@ def test_after_a_damaged_checkpoint_it_goes_on_from_the_one_before_to_the_same_e
 
 def test_no_handler_and_no_thread_stays_behind(tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    threads = set(threading.enumerate())
     run(tmp_path / "a")
     with pytest.raises(Interrupted):
         run(tmp_path / "b", batches=StopAfter(5))
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-    assert not set(threading.enumerate()) - threads
+    assert not [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
 def test_it_runs_outside_the_main_thread(tmp_path):
@@ -245,6 +266,17 @@ def test_a_full_disk_warns_training_goes_on_and_the_next_save_works(tmp_path, mo
     assert_equal(weights(undisturbed), weights(model))
     names = {p.name for p in (tmp_path / "full" / "checkpoints").iterdir()}
     assert "step-0000012" in names
+
+
+def test_best_weights_the_disk_refused_are_written_with_the_next_checkpoint(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+
+    def toggle(step):
+        disk.full = step == 4  # so the best weights, and the checkpoint after step 5, are refused
+        return []
+
+    run(tmp_path, evaluate=scores(5.0, 1.0, 4.0, 4.0), on_evaluate=toggle)
+    checkpoint.verify_checkpoint(checkpoint.best_folder(tmp_path / "checkpoints", 4))
 
 
 def test_best_weights_that_the_disk_never_took_still_end_up_in_the_model(tmp_path, monkeypatch):
