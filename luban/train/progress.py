@@ -103,5 +103,5 @@ class _Bar:
         self._rich.update(self._task, completed=step, description=text)
 
     def validation(self, step: int, text: str) -> None:
-        self._shown["validation"] = text.partition("  ")[0].partition(" ")[2]
+        self.move(step, {"validation": text.partition("  ")[0].partition(" ")[2]})
         self._rich.console.print(f"[bold]step {step}[/]  validation  {text}", highlight=False)
