@@ -149,9 +149,9 @@ def _look_at_rows(
     examples = read_examples(data, settings.columns, eval_path=eval_data)
     rows_used = examples.train
     if settings.train_rows is not None:
-        from luban.tasks.classify import _train_rows  # the rows that training drew, not a second opinion
+        from luban.tasks.classify import train_rows  # the rows that training drew, not a second opinion
 
-        rows_used = _train_rows(examples, settings)
+        rows_used = train_rows(examples, settings)
     labels = [label for label in examples.labels if label in {e.label for e in rows_used}]
     max_len = min(settings.max_len, _max_len(model)) if model else settings.max_len
     encoded = encode_texts(pieces, [e.text for e in rows_used], max_len)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
 import io
 import re
@@ -61,10 +62,9 @@ def decode_html(path: Path, data: bytes) -> str:
     named = _META_CHARSET.search(data[:4096])
     if named and not data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         name = named[1].decode().lower()
-        try:
+        # A page that is wrong about itself is read by its bytes instead.
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
             return data.decode("gb18030" if name in ("gb2312", "gbk") else name)
-        except (LookupError, UnicodeDecodeError):
-            pass  # the page is wrong about itself: look at its bytes instead
     return data.decode(detect_encoding(path), errors="replace")
 
 

@@ -50,7 +50,7 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
     examples = read_examples(inputs["data"], settings.columns, eval_path=inputs.get("eval"))
     for text in examples.warnings:
         log.warn(text)
-    train = _train_rows(examples, settings)
+    train = train_rows(examples, settings)
     labels = [label for label in examples.labels if label in {e.label for e in train}]
     _check(train, examples.validation, labels, inputs["data"])
 
@@ -132,7 +132,8 @@ def advise(n_rows: int) -> tuple[ModelSettings, str]:
     )
 
 
-def _train_rows(examples: Examples, settings: ClassifySettings) -> list[Example]:
+def train_rows(examples: Examples, settings: ClassifySettings) -> list[Example]:
+    """Return the rows that training uses: all, or as many as `train_rows` says, drawn by the seed."""
     rows = list(examples.train)
     if settings.train_rows is not None and settings.train_rows < len(rows):
         rows = random.Random(settings.seed).sample(rows, settings.train_rows)
