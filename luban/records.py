@@ -50,26 +50,36 @@ class Batch:
     tokens (B, T). documents (B, T): which document of the row a token belongs to, from 1; 0 marks
     padding. Tokens attend only inside their own document, so one tensor serves padding and packing.
     targets (B, T) token ids or IGNORE, or (B,) classes. ids: the samples in it, for provenance.
+    source: what an encoder reads, tokens (B, S) or log-mel frames (B, M, frames). source_documents
+    (B, S): numbers as in documents, so that packed targets read their own source; 0 marks padding.
     """
 
     tokens: Tensor
     documents: Tensor
     targets: Tensor
     ids: tuple[int, ...] = ()
+    source: Tensor | None = None
+    source_documents: Tensor | None = None
 
     def to(self, device: object) -> Batch:
         """Copy the tensors to a device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=True)
-            for f in fields(self)
-            if f.name != "ids"
-        }
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ids"}
+        moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
         return replace(self, **moved)
+
+    @property
+    def n_positions(self) -> int:
+        """Positions for tokens, filled or not, source and target together."""
+        return sum(d.numel() for d in self._both_documents)
 
     @property
     def n_padding(self) -> int:
         """Positions that carry no token."""
-        return int((self.documents == 0).sum())
+        return sum(int((d == 0).sum()) for d in self._both_documents)
+
+    @property
+    def _both_documents(self) -> tuple[Tensor, ...]:
+        return tuple(d for d in (self.documents, self.source_documents) if d is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

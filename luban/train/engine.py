@@ -61,7 +61,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
 
         n_padding = sum(b.n_padding for b in micro_batches)
-        n_positions = sum(b.documents.numel() for b in micro_batches)
+        n_positions = sum(b.n_positions for b in micro_batches)
         seconds = time.perf_counter() - start
         yield Step(
             number, mean, grad_norm, lr, n_targets, n_positions - n_padding, n_padding / n_positions, seconds
