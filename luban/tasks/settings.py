@@ -15,7 +15,20 @@ from luban.train.settings import Count, Positive, Share, TrainSettings
 class ModelSettings:
     """Which model to build from scratch: a family's named size, and what to change in it."""
 
-    family: Literal["gpt2", "llama", "bert", "lstm"] = "llama"
+    family: Literal[
+        "recurrent",
+        "original",
+        "bert",
+        "roberta",
+        "gpt2",
+        "llama",
+        "qwen2",
+        "qwen3",
+        "t5",
+        "whisper",
+        "word2vec",
+        "lstm",
+    ] = "llama"
     """Architecture; see luban/models/families."""
     size: str = "tiny"
     """A named size of the family."""
@@ -33,6 +46,8 @@ class ModelSettings:
     """Longest sequence, instead of the size's."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of activations zeroed in training, instead of the size's."""
+    cell: Literal["rnn", "gru", "lstm"] | None = None
+    """Kind of recurrent layer, instead of the size's; for the family recurrent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
