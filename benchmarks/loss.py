@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luban.device import peak_memory_bytes, use_threads
-from luban.objectives.next_token import summed_cross_entropy
+from luban.objectives.vocabulary import summed_cross_entropy
 
 SHAPES = {"8192": (4096, 384, 8192), "49152": (512, 576, 49152)}
 WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
