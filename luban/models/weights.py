@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors
@@ -11,30 +14,123 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from luban.errors import CheckpointError
-from luban.files import disk_errors, read_json, write_bytes
+from luban.errors import CheckpointError, ConfigError
+from luban.files import disk_errors, read_json, write_json
 
 SAFE, OLD = "model.safetensors", "pytorch_model.bin"
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+SHARD_BYTES = 5_000_000_000
 CONVERT = (
     "convert it where you trust it: safetensors.torch.save_file(torch.load(FILE, weights_only=True), "
     "'model.safetensors')"
 )
+AGAIN = "copy the file again from its source"
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return every tensor of a model folder by its name in the file; floats become float32."""
+    """Return every tensor of a model folder by its name in the file; floats become float32.
+
+    One tensor after another, so that the memory holds the model once and the file never.
+    """
     tensors: dict[str, Tensor] = {}
     for path in _files(folder):
-        tensors |= _read_safe(path) if path.suffix == ".safetensors" else _read_old(path)
-    return {name: _checked(name, tensor, folder) for name, tensor in tensors.items()}
+        read = _read_safe if path.suffix == ".safetensors" else _read_old
+        for name, tensor in read(path):
+            tensors[name] = _checked(name, tensor, folder)
+    return tensors
 
 
-def write_weights(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write model.safetensors."""
-    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with disk_errors(folder):
-        write_bytes(folder / SAFE, safetensors.torch.save(whole, metadata={"format": "pt"}))
+def write_weights(
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write model.safetensors; what is larger than `max_shard_bytes` in numbered parts with an index.
+
+    `dtype` is that of the floats in the file; None leaves them as they are. Files are named as
+    Hugging Face names them.
+    """
+    if max_shard_bytes < 1:
+        raise ConfigError(f"max_shard_bytes = {max_shard_bytes} holds no tensor", fix="set it to 1 or more")
+    shards = _divide(tensors, dtype, max_shard_bytes)
+    names = [SAFE]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+    for name, keys in zip(names, shards, strict=True):
+        _write_safe({key: _fitted(key, tensors[key], dtype) for key in keys}, folder / name)
+    if len(shards) > 1:
+        where = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
+        n_bytes = sum(_n_bytes(t, dtype) for t in tensors.values())
+        index = {"metadata": {"total_size": n_bytes}, "weight_map": dict(sorted(where.items()))}
+        write_json(folder / f"{SAFE}.index.json", index)
+    _remove_older(folder, set(names))
+
+
+def _divide(tensors: Mapping[str, Tensor], dtype: torch.dtype | None, limit: int) -> list[list[str]]:
+    """Put tensors into shards in their order; one larger than a shard has a file to itself."""
+    shards: list[list[str]] = []
+    current: list[str] = []
+    room = limit
+    for name, tensor in tensors.items():
+        size = _n_bytes(tensor, dtype)
+        if size > limit:
+            shards.append([name])
+            continue
+        if size > room:
+            shards.append(current)
+            current, room = [], limit
+        current.append(name)
+        room -= size
+    return [*shards, current] if current or not shards else shards
+
+
+def _n_bytes(tensor: Tensor, dtype: torch.dtype | None) -> int:
+    kind = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+    return tensor.numel() * kind.itemsize
+
+
+def _fitted(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu()
+    if dtype is None or not tensor.is_floating_point() or tensor.dtype == dtype:
+        return tensor.contiguous()
+    fitted = tensor.to(dtype).contiguous()
+    if dtype == torch.float16 and bool((fitted.isinf() & tensor.isfinite()).any()):
+        raise CheckpointError(
+            f"{name} holds {tensor.abs().max().item():g}, and float16 ends at {torch.finfo(dtype).max:g}",
+            fix="save in bfloat16 or float32",
+        )
+    return fitted
+
+
+def _write_safe(tensors: dict[str, Tensor], path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
+            temporary.chmod(mode)  # the library's own file is the owner's alone
+            with temporary.open("rb") as f:
+                os.fsync(f.fileno())
+            temporary.replace(path)
+        except safetensors.SafetensorError as e:  # the library hides the disk's refusal in its own words
+            code = re.search(r"os error (\d+)", str(e))
+            if not code:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from e
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_older(folder: Path, kept: set[str]) -> None:
+    """Delete what an earlier model left in the folder, so that no reader mixes the two."""
+    if kept == {SAFE}:
+        (folder / f"{SAFE}.index.json").unlink(missing_ok=True)
+    for path in [folder / SAFE, *folder.glob("model-*-of-*.safetensors")]:
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -57,7 +153,7 @@ def _shards(index: Path) -> list[Path]:
     table = read_json(index)
     names = table.get("weight_map") if isinstance(table, dict) else None
     if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
-        raise CheckpointError(f"{index} has no weight_map", fix="copy the file again from its source")
+        raise CheckpointError(f"{index} has no weight_map", fix=AGAIN)
     paths = []
     for name in sorted(set(names.values())):
         if Path(name).name != name:
@@ -72,38 +168,42 @@ def _shards(index: Path) -> list[Path]:
     return paths
 
 
-def _read_safe(path: Path) -> dict[str, Tensor]:
+def _read_safe(path: Path) -> Iterator[tuple[str, Tensor]]:
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (it is no mapping)
+                yield name, file.get_tensor(name)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, RuntimeError) as e:
-        raise CheckpointError(
-            f"{path} is not a safetensors file: {e}", fix="copy the file again from its source"
-        ) from e
+        raise CheckpointError(f"{path} is not a safetensors file: {e}", fix=AGAIN) from e
 
 
-def _read_old(path: Path) -> dict[str, Tensor]:
+def _read_old(path: Path) -> Iterator[tuple[str, Tensor]]:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        is_mapped = zipfile.is_zipfile(path)  # what torch wrote before its version 1.6 cannot be
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as e:
         raise CheckpointError(
             f"{path} holds more than tensors, so opening it could run code; it was not opened",
             fix="get the model as safetensors, or do not use it",
         ) from e
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as e:
-        raise CheckpointError(f"{path} cannot be read: {e}", fix="copy the file again from its source") from e
+        raise CheckpointError(f"{path} cannot be read: {e}", fix=AGAIN) from e
     if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
         raise CheckpointError(f"{path} is not a table of tensors", fix=CONVERT)
-    return {str(name): tensor for name, tensor in found.items()}
+    for name in list(found):
+        yield str(name), found.pop(name)
 
 
 def _checked(name: str, tensor: Tensor, folder: Path) -> Tensor:
     if not (tensor.dtype.is_floating_point and tensor.dtype in FLOATS):
-        return tensor  # a constant, or a kind of number that matching refuses by name
-    if not bool(torch.isfinite(tensor).all()):
+        return tensor.clone()  # a constant, or a kind of number that matching refuses by name
+    # A finite sum has finite parts, and needs no second array; an infinite one may have grown so.
+    if not bool(tensor.sum(dtype=torch.float32).isfinite()):
         n_bad = int((~torch.isfinite(tensor)).sum())
-        raise CheckpointError(
-            f"{folder}: {name} holds {n_bad} values that are infinite or not a number",
-            fix="go back to an earlier checkpoint, or copy the file again",
-        )
+        if n_bad:
+            raise CheckpointError(
+                f"{folder}: {name} holds {n_bad} values that are infinite or not a number",
+                fix="go back to an earlier checkpoint, or copy the file again",
+            )
     # A copy of its own: the file may be replaced while the model lives.
     return tensor.float().clone() if tensor.dtype == torch.float32 else tensor.float()
