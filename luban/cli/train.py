@@ -1,10 +1,10 @@
-"""`luban train`: a classifier from labelled rows, or a language model from token shards."""
+"""`luban train`: a classifier from labelled rows, a language model from shards, or word vectors."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,16 +19,32 @@ class TaskName(str, Enum):
     classify = "classify"
     pretrain = "pretrain"
     bag = "bag"
+    vectors = "vectors"
+
+
+TAKES = {
+    TaskName.classify: ("model", "tokenizer", "vectors", "eval"),
+    TaskName.pretrain: ("model",),
+    TaskName.bag: ("eval",),
+    TaskName.vectors: (),
+}
+"""Options that are inputs of the task, beside its data."""
 
 
 def train(
     task: TaskName = typer.Option(
-        help="classify: labels for texts; bag: its baseline; pretrain: a language model."
+        help="classify: labels for texts; bag: its baseline; pretrain: a model of texts; vectors: of words."
     ),
-    data: Path = typer.Option(help="Labelled rows (jsonl, csv, tsv, parquet; .gz too), or a shards folder."),
+    data: list[Path] = typer.Option(
+        help="Labelled rows (jsonl, csv, tsv, parquet; .gz too), or a shards folder; for vectors: texts, "
+        "one or more."
+    ),
     out: Path = typer.Option(help="Folder to write: a Hugging Face model folder."),
     model: str | None = typer.Option(None, help="Model folder to start from: ours or a Hugging Face one."),
     tokenizer: Path | None = typer.Option(None, help="Tokenizer folder, instead of one trained on the rows."),
+    vectors: Path | None = typer.Option(
+        None, help="For classify: word vectors to start from, a file or a folder that vectors wrote."
+    ),
     eval_data: Path | None = typer.Option(None, "--eval", help="Rows to validate on, when DATA has none."),
     config: Path | None = typer.Option(None, help="YAML file with settings under `train:`."),
     sets: list[str] = typer.Option([], "--set", help="train.KEY=VALUE, such as train.lr=2e-5."),
@@ -46,33 +62,43 @@ def train(
       luban train --task classify --data rows.jsonl.gz --out runs/x
       luban train --task classify --data a.csv --eval b.csv --model FOLDER --set train.lr=2e-5 --out runs/x
       luban train --task pretrain --data data/shards --out runs/lm --set train.steps=500
+      luban train --task vectors --data texts/ --data more.txt.gz --out runs/words
     """
     from luban.cli.stage import one_stage, run_stage
     from luban.log import Log
 
     log = Log(as_json=as_json)
-    inputs = {"data": data, "model": model, "tokenizer": tokenizer, "eval": eval_data}
-    if task is TaskName.pretrain:
-        inputs = {"shards": data, "model": model}
-        _refuse(task, {"--tokenizer": tokenizer, "--eval": eval_data})
-    elif task is TaskName.bag:
-        _refuse(task, {"--model": model, "--tokenizer": tokenizer})
+    inputs = _inputs(
+        task, data, {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
+    )
     recipe = one_stage(task.value, "train", inputs, out, config=config, sets=sets)
     result = run_stage(recipe, log, dry_run=dry_run)
     if result is None:
         return
     if task is TaskName.pretrain:
         _close_pretrain(result, log)
+    elif task is TaskName.vectors:
+        _close_vectors(result, log)
     else:
-        _close_classify(result, out, data, eval_data, log)
+        _close_classify(result, out, data[0], eval_data, log)
 
 
-def _refuse(task: TaskName, options: dict[str, object]) -> None:
+def _inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:
+    """Name the stage's inputs, and refuse those that it does not take."""
     from luban.errors import ConfigError
+    from luban.recipe import numbered
 
-    for option, value in options.items():
-        if value is not None:
-            raise ConfigError(f"--task {task.value} takes no {option}", fix=f"leave {option} out")
+    taken = TAKES[task]
+    for name, value in others.items():
+        if value is not None and name not in taken:
+            raise ConfigError(f"--task {task.value} takes no --{name}", fix=f"leave --{name} out")
+    if task is TaskName.vectors:
+        return numbered("data", data)
+    if len(data) > 1:
+        raise ConfigError(
+            f"--task {task.value} takes one --data, not {len(data)}", fix="put the rows into one file"
+        )
+    return {"shards" if task is TaskName.pretrain else "data": data[0], **{k: others[k] for k in taken}}
 
 
 def _close_pretrain(result: Result, log: Log) -> None:
@@ -81,10 +107,27 @@ def _close_pretrain(result: Result, log: Log) -> None:
         log.result({"out": str(result.task.out), "first": facts.get("first"), "best": facts.get("best")})
         return
     first, best = facts["first"], facts["best"]
-    print(
-        f"bits per byte on validation: {first['bits_per_byte']:.3f} before, {best['bits_per_byte']:.3f} now"
-    )
-    print(f'luban generate {result.task.out} "..."')
+    if "bits_per_byte" in best:
+        before, now = first["bits_per_byte"], best["bits_per_byte"]
+        print(f"bits per byte on validation: {before:.3f} before, {now:.3f} now")
+        print(f'luban generate {result.task.out} "..."')
+    else:
+        before, now = f"{first['accuracy']:.1%}", f"{best['accuracy']:.1%}"
+        print(f"hidden tokens restored on validation ({facts['objective']}): {before} before, {now} now")
+
+
+def _close_vectors(result: Result, log: Log) -> None:
+    facts = result.manifest.facts
+    if log.as_json:
+        log.result({"out": str(result.task.out), "first": facts.get("first"), "best": facts.get("best")})
+        return
+    best = facts["best"]
+    print(f"nats per pair on held-out text: {facts['first']['loss']:.3f} before, {best['loss']:.3f} now")
+    shown = [s for s in facts["samples"] if s["step"] == best["step"]]
+    for sample in shown:
+        print(f"{sample['prompt']}: {sample['text']}")
+    word = shown[0]["prompt"] if shown else "WORD"
+    print(f"luban inspect neighbours {word} --model {result.task.out}")
 
 
 def _close_classify(result: Result, out: Path, data: Path, eval_data: Path | None, log: Log) -> None:

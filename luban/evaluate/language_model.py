@@ -28,7 +28,7 @@ def bits_per_byte(
     model.eval()
     device = next(model.parameters()).device
     nats, n_targets, n_bytes = 0.0, 0, 0.0
-    for batch in _batches(windows, max_windows):
+    for batch in spread(windows, max_windows):
         loss = next_token(model, batch.to(device))
         nats, n_targets = nats + loss.total.item(), n_targets + int(loss.n_targets)
         n_bytes += windows.count_bytes(batch)
@@ -47,7 +47,7 @@ def document_bits(model: nn.Module, windows: PackedWindows) -> list[dict[str, An
     device = next(model.parameters()).device
     ids = windows.shard.document_ids()
     bits, n_bytes, n_targets = (np.zeros(len(ids)) for _ in range(3))
-    for batch in _batches(windows, None):
+    for batch in spread(windows, None):
         supervised = batch.targets != IGNORE
         moved = batch.to(device)
         logits = model(moved.tokens, moved.documents)[supervised.to(device)].float()
@@ -66,7 +66,8 @@ def document_bits(model: nn.Module, windows: PackedWindows) -> list[dict[str, An
     ]
 
 
-def _batches(windows: PackedWindows, max_windows: int | None) -> Iterator[Batch]:
+def spread(windows: PackedWindows, max_windows: int | None) -> Iterator[Batch]:
+    """Yield all windows of a split, or `max_windows` of them spread evenly over it."""
     n_windows = -(-(windows.n_tokens - 1) // windows.context)  # the last, shorter one too
     if max_windows is None or n_windows <= max_windows:
         yield from windows.in_order()

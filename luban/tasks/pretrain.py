@@ -1,14 +1,17 @@
-"""Language modelling: token shards → a model folder that continues texts."""
+"""Pre-training: token shards → a model that continues texts, or restores what was hidden from it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from luban.data.batches import PackedWindows
-from luban.errors import CheckpointError, ConfigError, DataError
+from luban.data.shards import end_id
+from luban.errors import ConfigError, DataError
+from luban.evaluate.corrupted import restored
 from luban.evaluate.golden import GOLDEN, PROMPTS, record
 from luban.evaluate.language_model import bits_per_byte
 from luban.files import Manifest, read_json, read_jsonl, write_json
@@ -19,8 +22,10 @@ from luban.models.build import build_model
 from luban.models.families import FAMILIES
 from luban.models.load import load_model, save_model
 from luban.models.model import Model
-from luban.objectives.next_token import next_token
+from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
+from luban.tasks.corrupted import Corrupt, CorruptedWindows
+from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
@@ -31,40 +36,64 @@ SAMPLE = {"max_new_tokens": 48, "temperature": 0.8, "top_p": 0.95}
 
 
 def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
-    """Train on next tokens, from scratch or from a model folder; leave the best weights in `out`."""
+    """Train on texts alone, from scratch or from a model folder; leave the best weights in `out`."""
     shards = inputs["shards"]
     tokenizer = load_tokenizer(shards / TOKENIZER)
-    train, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
-    train.at(1)  # too little text for a step is said before a model is built
+    windows, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
+    windows.at(1)  # too little text for a step is said before a model is built
     if "model" in inputs:
         model = load_model(inputs["model"], log=log)
         _check_tokenizer(model, tokenizer, inputs["model"], shards)
     else:
         model = _new_model(settings, tokenizer)
-    _check_model(model, settings.context)
-
-    def samples(step: int) -> list[dict[str, Any]]:
-        sampling = SamplingSettings(**SAMPLE, seed=settings.seed)  # type: ignore[arg-type]
-        texts = generate(model, tokenizer, settings.prompts, settings=sampling) if settings.prompts else []
-        return [{"sample": {"prompt": p, "text": t}} for p, t in zip(settings.prompts, texts, strict=True)]
+    objective = choose_objective(settings.objective, model.config)
+    _check_length(model, settings.context)
+    end = end_id(tokenizer, shards / TOKENIZER)
+    corrupt = corruption(objective, model.config, tokenizer, end, settings)
+    writes = objective in OBJECTIVES["past"]
+    if settings.prompts and not writes:
+        log.warn(f"prompts are not sampled: a model that learns by {objective} does not go on with a text")
 
     facts = run_training(
         model,
-        train,
-        next_token,
+        CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else windows,
+        supervised_tokens,
         settings,
         out,
         log,
-        evaluate=lambda: bits_per_byte(model, validation, settings.validation_windows),
-        on_evaluate=samples,
+        evaluate=_evaluation(model, validation, None if writes else corrupt, settings),
+        on_evaluate=partial(_samples, model, tokenizer, settings) if writes else None,
     )
     _save(model, tokenizer, settings, out)
     made_by = Manifest.read(shards)
     return facts | {
         "family": model.config.family,
+        "objective": objective,
         "samples": [{"step": r["step"], **r["sample"]} for r in read_jsonl(out / METRICS) if "sample" in r],
         "data": made_by.facts if made_by else {},
     }
+
+
+def _evaluation(
+    model: Model, windows: PackedWindows, corrupt: Corrupt | None, settings: PretrainSettings
+) -> Callable[[], dict[str, float]]:
+    """Return what scores the validation split: bits per byte, or how well it restores what is hidden.
+
+    A model that fills middles in is scored on texts as they are, for it must still write them.
+    """
+    n = settings.validation_windows
+    if corrupt is None:
+        return lambda: bits_per_byte(model, windows, n)
+    hidden = list(CorruptedWindows(windows, corrupt, model.config.pad_id or 0).spread(n))
+    return lambda: restored(model, hidden)
+
+
+def _samples(
+    model: Model, tokenizer: Tokenizer, settings: PretrainSettings, step: int
+) -> list[dict[str, Any]]:
+    sampling = SamplingSettings(**SAMPLE, seed=settings.seed)  # type: ignore[arg-type]
+    texts = generate(model, tokenizer, settings.prompts, settings=sampling) if settings.prompts else []
+    return [{"sample": {"prompt": p, "text": t}} for p, t in zip(settings.prompts, texts, strict=True)]
 
 
 def _windows(prefix: Path, settings: PretrainSettings) -> PackedWindows:
@@ -78,6 +107,7 @@ def _windows(prefix: Path, settings: PretrainSettings) -> PackedWindows:
 
 
 def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:
+    """Build a model whose vocabulary is the tokenizer's, and behind it the marks that the objective needs."""
     chosen = dataclasses.asdict(settings.model)
     family, size = FAMILIES[chosen.pop("family")], chosen.pop("size")
     config = family.config(
@@ -88,6 +118,10 @@ def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:
         eos_id=tokenizer.eos_id,
         **{key: value for key, value in chosen.items() if value is not None},
     )
+    n_more = n_marks(choose_objective(settings.objective, config), tokenizer, settings.corruption)
+    config = dataclasses.replace(config, vocab_size=config.vocab_size + n_more)
+    if config.encoder is not None and config.start_id is None:
+        config = dataclasses.replace(config, start_id=tokenizer.pad_id)  # as T5 does
     return build_model(config, seed=settings.seed)
 
 
@@ -105,14 +139,8 @@ def _check_tokenizer(model: Model, tokenizer: Tokenizer, folder: Path, shards: P
         raise DataError(f"{folder} and {shards} number their {ours} tokens differently", fix=fix)
 
 
-def _check_model(model: Model, context: int) -> None:
+def _check_length(model: Model, context: int) -> None:
     config = model.config
-    if config.trunk.sight != "causal" or config.head.kind != "tokens":
-        what = "sees the tokens it would predict" if config.trunk.sight != "causal" else "predicts no tokens"
-        raise CheckpointError(
-            f"this {config.family} model {what}, and cannot learn to write",
-            fix="set model.family to gpt2, llama or lstm, or name a folder of a language model",
-        )
     if context > config.max_len:
         raise ConfigError(
             f"context = {context} is longer than the model's max_len = {config.max_len}",
@@ -126,4 +154,5 @@ def _save(model: Model, tokenizer: Tokenizer, settings: PretrainSettings, out: P
     tokenizer.save(out)
     path = out / "tokenizer_config.json"
     write_json(path, {**read_json(path), "model_max_length": model.config.max_len})
-    record(model, tokenizer, settings.prompts or PROMPTS, out / GOLDEN)
+    if model.config.trunk.sight == "causal" and model.config.encoder is None:
+        record(model, tokenizer, settings.prompts or PROMPTS, out / GOLDEN)

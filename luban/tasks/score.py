@@ -198,7 +198,7 @@ def _score_language_model(settings: ScoreSettings, folder: Path, data: Path, out
         )
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     config = model.config
-    if config.head.kind != "tokens" or config.trunk.sight != "causal":
+    if config.head.kind != "tokens" or config.trunk.sight != "causal" or config.encoder is not None:
         raise CheckpointError(f"{folder} is no language model", fix="score it on a file of labelled rows")
     if tokenizer.hash != load_tokenizer(data / "tokenizer").hash:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from luban.errors import ConfigError
-from luban.train.settings import Count, Positive, Share, TrainSettings
+from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,6 @@ class ModelSettings:
         "t5",
         "whisper",
         "word2vec",
-        "lstm",
     ] = "llama"
     """Architecture; see luban/models/families."""
     size: str = "tiny"
@@ -51,11 +50,37 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CorruptionSettings:
+    """What the objectives other than next_token hide from the model."""
+
+    masked_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """masked: share of a window's tokens to predict."""
+    whole_words: bool = False
+    """masked: hide all tokens of a word, or none."""
+    span_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """span_corruption: share of a document's tokens that is cut out."""
+    span_length: Annotated[float, Field(ge=1)] = 3.0
+    """span_corruption: mean tokens in a span."""
+    n_sentinels: Annotated[int, Field(ge=2)] = 100
+    """span_corruption: ids added at the end of a new model's vocabulary to mark the spans of a document,
+    counted down from the last, unless the tokenizer has <extra_id_0> and so on."""
+    infill_share: Share = 0.5
+    """fill_in_the_middle: share of the documents that have their middle moved to the end."""
+    spm_share: Share = 0.5
+    """fill_in_the_middle: share of those that show the suffix before the prefix."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainSettings(TrainSettings):
-    """Next-token training on token shards, from scratch or from a model folder."""
+    """Training on token shards without labels, from scratch or from a model folder."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     """What to build when no model folder is given."""
+    objective: Literal["auto", "next_token", "masked", "span_corruption", "fill_in_the_middle"] = "auto"
+    """What to predict; auto: next_token by a model that sees the past, masked by one that sees all,
+    span_corruption by one with an encoder and a decoder."""
+    corruption: CorruptionSettings = field(default_factory=CorruptionSettings)
+    """What is hidden."""
     context: Count = 256
     """Tokens in a window; documents in one window never see each other."""
     batch_size: Count = 16
@@ -120,11 +145,51 @@ class ClassifySettings(TrainSettings):
     """Use only so many training rows, drawn by the seed."""
 
     def __post_init__(self) -> None:
-        if self.steps and self.epochs:
-            raise ConfigError(
-                f"epochs = {self.epochs:g} and steps = {self.steps} contradict each other",
-                fix="give one of them",
-            )
+        _one_length(self.epochs, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorsSettings(TrainSettings):
+    """Word vectors from texts: skip-gram with negative sampling."""
+
+    unit: Literal["auto", "word", "character"] = "auto"
+    """What gets a vector: words between spaces, or single characters of scripts without spaces; auto
+    takes characters for Chinese that spaces do not divide into words."""
+    lowercase: bool = True
+    """Whether The and the are one word."""
+    min_count: Count = 5
+    """Leave out words that occur less often."""
+    max_words: Count = 200_000
+    """Keep only so many words, the most frequent ones."""
+    dim: Count = 100
+    """Width of a vector."""
+    window: Count = 5
+    """Farthest neighbour to be told; each word reaches a random distance up to it."""
+    negatives: Count = 5
+    """Noise words for each true neighbour."""
+    subsample: NotNegative = 1e-3
+    """Words with a larger share of the text are dropped at random, the more the more frequent; 0: none."""
+    validation: Annotated[float, Field(gt=0, le=0.5)] = 0.02
+    """Share of the passages held out to see when learning stops."""
+    epochs: Positive | None = None
+    """Passes over the text; null chooses, unless `steps` is given."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
+    lr: Annotated[float, Field(gt=0, lt=10)] = 1e-2
+    """Peak learning rate."""
+    weight_decay: NotNegative = 0.0
+    """Decoupled decay of the output vectors."""
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two looks at the passages held out; 0: ten looks in all."""
+    save_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two checkpoints to resume from; 0: ten in all."""
+    context: Annotated[int, Field(ge=2)] = 64
+    """Words in a row; noise words are shared by a row."""
+    batch_size: Count = 64
+    """Rows in a micro-batch."""
+
+    def __post_init__(self) -> None:
+        _one_length(self.epochs, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,3 +230,10 @@ class GoldenSettings:
     """Which copies to check."""
     tolerance: Positive = 1e-4
     """Largest difference of a logit that passes."""
+
+
+def _one_length(epochs: float | None, steps: int) -> None:
+    if steps and epochs:
+        raise ConfigError(
+            f"epochs = {epochs:g} and steps = {steps} contradict each other", fix="give one of them"
+        )

@@ -168,7 +168,8 @@ def _bad_batches_kept(out: Path) -> Iterator[None]:
         tensors = {
             f"{i}.{name}": getattr(batch, name).contiguous()
             for i, batch in enumerate(e.batches)
-            for name in ("tokens", "documents", "targets")
+            for name in ("tokens", "documents", "targets", "source", "source_documents")
+            if getattr(batch, name) is not None
         }
         path = out / f"bad-step-{e.step:07d}.safetensors"
         with disk_errors(path):

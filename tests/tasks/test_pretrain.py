@@ -1,6 +1,7 @@
 """Token shards become a folder that writes."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from luban.files import read_jsonl
 from luban.log import Log
 from luban.models.load import load_model
 from luban.tasks.pretrain import pretrain
-from luban.tasks.settings import ModelSettings, PretrainSettings
+from luban.tasks.settings import CorruptionSettings, ModelSettings, PretrainSettings
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe
 
@@ -57,8 +58,9 @@ def settings(**changes) -> PretrainSettings:
     return PretrainSettings(**(usual | changes))
 
 
-def run(shards: Path, out: Path, model: Path | None = None, **changes):
+def run(shards: Path, out: Path, model: Path | None = None, model_settings: ModelSettings = TINY, **changes):
     out.mkdir(exist_ok=True)
+    changes["model"] = model_settings
     inputs = {"shards": shards} | ({"model": model} if model else {})
     return pretrain(settings(**changes), inputs, out, QUIET)
 
@@ -107,7 +109,7 @@ def test_it_goes_on_from_a_model_folder(trained, shards, tmp_path):
     assert again["first"]["loss"] == pytest.approx(facts["best"]["loss"])
 
 
-@pytest.mark.parametrize("family", ["gpt2", "lstm"])
+@pytest.mark.parametrize("family", ["gpt2", "recurrent"])
 def test_other_families_learn_too(shards, tmp_path, family):
     model = ModelSettings(
         family=family, size="tiny", dim=16, n_layers=1, **({"n_heads": 2} if family == "gpt2" else {})
@@ -146,9 +148,55 @@ def test_a_window_longer_than_the_model_reads_is_an_error(shards, tmp_path):
 
 
 def test_a_model_that_sees_the_future_is_refused(shards, tmp_path):
-    bert = ModelSettings(family="bert", size="tiny", dim=16, n_layers=1, n_heads=2, max_len=32)
-    with pytest.raises(CheckpointError, match="sees the tokens it would predict"):
-        pretrain(settings(model=bert), {"shards": shards}, made(tmp_path / "out"), QUIET)
+    with pytest.raises(CheckpointError, match="sees the tokens it would predict, and cannot learn by next"):
+        run(shards, tmp_path / "out", model_settings=small("bert"), objective="next_token")
+
+
+def small(family: str) -> ModelSettings:
+    return ModelSettings(family=family, size="tiny", dim=16, n_layers=1, n_heads=2, max_len=32)
+
+
+@pytest.mark.parametrize(
+    ("family", "objective"),
+    [("bert", "masked"), ("roberta", "masked"), ("t5", "span_corruption"), ("original", "span_corruption")],
+)
+def test_a_model_learns_what_it_is_made_for(shards, tmp_path, family, objective):
+    corruption = CorruptionSettings(n_sentinels=10)
+    facts = run(
+        shards, tmp_path / "out", model_settings=small(family), corruption=corruption, steps=20, prompts=()
+    )
+    model = load_model(tmp_path / "out")
+    assert facts["objective"] == objective
+    assert model.config.vocab_size == 300 + (10 if objective == "span_corruption" else 0)
+    assert facts["first"]["loss"] == pytest.approx(math.log(model.config.vocab_size), rel=0.03)
+    assert facts["best"]["loss"] < facts["first"]["loss"] - 0.2
+    assert set(facts["best"]) == {"step", "loss", "accuracy"}  # bits per byte would be a lie
+    again = run(shards, tmp_path / "more", tmp_path / "out", corruption=corruption, steps=1, prompts=())
+    assert again["first"]["loss"] == pytest.approx(facts["best"]["loss"], rel=1e-5)
+
+
+def test_a_model_that_fills_middles_in_still_writes_and_is_scored_on_plain_text(shards, tmp_path):
+    facts = run(shards, tmp_path / "out", objective="fill_in_the_middle", steps=20)
+    assert facts["best"]["bits_per_byte"] < facts["first"]["bits_per_byte"]
+    assert load_model(tmp_path / "out").config.vocab_size == 303
+    assert facts["samples"]
+
+
+def test_prompts_for_a_model_that_does_not_write_are_a_warning(shards, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    pretrain(settings(model=small("bert"), steps=1), {"shards": shards}, tmp_path / "out", Log())
+    assert "prompts are not sampled: a model that learns by masked" in capsys.readouterr().err
+
+
+def test_too_few_sentinels_for_the_longest_document_are_said_before_training(shards, tmp_path):
+    with pytest.raises(ConfigError, match="32 tokens lose 2 spans, too many for 2 sentinels"):
+        run(
+            shards,
+            tmp_path / "out",
+            model_settings=small("t5"),
+            corruption=CorruptionSettings(n_sentinels=2),
+            context=32,
+        )
 
 
 def test_an_absurd_learning_rate_stops_with_advice(shards, tmp_path, monkeypatch):
