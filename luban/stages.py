@@ -87,7 +87,15 @@ STAGES = {
             "luban.tasks.classify:classify",
             "luban.tasks.settings:ClassifySettings",
             ("data",),
-            optional=("model", "tokenizer", "eval"),
+            optional=("model", "tokenizer", "vectors", "eval"),
+            resumable=True,
+        ),
+        Stage(
+            "vectors",
+            "luban.tasks.vectors:vectors",
+            "luban.tasks.settings:VectorsSettings",
+            ("data",),
+            many=("data",),
             resumable=True,
         ),
         Stage(

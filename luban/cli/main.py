@@ -24,6 +24,7 @@ VERBS = (
     "evaluate",
     "compare",
     "inspect",
+    "export",
     "serve",
     "report",
     "why",
