@@ -1,4 +1,4 @@
-"""`luban inspect`: look at what a model is really trained on."""
+"""`luban inspect`: look at what a model is really trained on, and at what its words are near."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from luban.records import Batch
     from luban.tokenizer import Tokenizer
 
-app = typer.Typer(help="Look at what a model is really trained on.", no_args_is_help=True)
+app = typer.Typer(help="Look at a model's batches, and at the neighbours of its words.", no_args_is_help=True)
 
 
 @app.callback()
 def _inspect() -> None:
-    """Look at what a model is really trained on."""
+    """Look at a model's batches, and at the neighbours of its words."""
 
 
 @app.command("batch")
@@ -62,6 +62,40 @@ def batch(
         _print_row(tokens, f"step {step}, row {row} of {n_rows}, sample {shown.ids[place]}", label)
         _print_findings(seen.findings)
     require(seen.findings)
+
+
+@app.command("neighbours")
+def neighbours(
+    words: list[str] = typer.Argument(help="Words to look up; each by itself."),
+    model: Path = typer.Option(help="Model folder, or a file of word vectors (word2vec or GloVe; .gz too)."),
+    plus: list[str] = typer.Option([], help="Add this word's vector to that of WORDS."),
+    minus: list[str] = typer.Option([], help="Take this word's vector away."),
+    n: int = typer.Option(10, "-n", min=1, help="Neighbours to show."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON line for each word."),
+) -> None:
+    """Show which words have vectors that point the same way, by cosine.
+
+    With --plus and --minus, the words form one sum: what is to king as woman is to man.
+
+    \b
+    Examples:
+      luban inspect neighbours river mountain --model runs/words
+      luban inspect neighbours king --minus man --plus woman --model glove.6B.100d.txt.gz
+    """
+    from luban.log import Log
+    from luban.models.neighbours import neighbours as nearest
+    from luban.tasks.word_vectors import word_vectors
+
+    log = Log(as_json=as_json)
+    known, matrix = word_vectors(model, Log(quiet=as_json))
+    questions = [[*words, *plus]] if plus or minus else [[word] for word in words]
+    for added in questions:
+        found = nearest(known, matrix, added, minus, n)
+        asked = " ".join([" + ".join(added), *(f"- {word}" for word in minus)])
+        if as_json:
+            log.result({"word": asked, "neighbours": [{"word": w, "cosine": round(c, 6)} for w, c in found]})
+        else:
+            _print_neighbours(asked, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +209,7 @@ def _look_at_rows(
 
 
 def _max_len(model: Path) -> int:
-    from luban.models.load import read_config
+    from luban.models.folder import read_config
 
     return read_config(model).max_len
 
@@ -226,6 +260,12 @@ def _print_row(tokens: Sequence[TokenView], title: str, label: str | None) -> No
     console = Console()
     console.print(Text(f"{title}: {len(tokens)} tokens, {learns}, {n_padding} padding", style="bold"))
     console.print(table)
+
+
+def _print_neighbours(asked: str, found: Sequence[tuple[str, float]]) -> None:
+    from luban.cli.scores import print_table
+
+    print_table((asked, "cosine"), [(word, f"{cosine:.4f}") for word, cosine in found])
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -106,7 +106,7 @@ def _check_writer(model: Model) -> None:
         what = "classifies" if model.config.head.kind == "classes" else "encodes"
         raise CheckpointError(
             f"this {model.config.family} model {what} texts and cannot write them",
-            fix="name a language model: gpt2, llama or lstm, trained with `luban train --task pretrain`",
+            fix="name a language model, such as gpt2, llama or recurrent, trained with `luban train --task pretrain`",
         )
 
 

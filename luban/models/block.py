@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from luban.models.attention import Scene, SelfAttention
+from luban.models.attention import CrossAttention, Scene, SelfAttention
 from luban.models.cache import LayerCache
 from luban.models.config import TransformerConfig
 from luban.models.mlp import MLP
@@ -14,7 +14,7 @@ from luban.models.norms import build_norm
 
 
 class Block(nn.Module):
-    """Self-attention and MLP, each added to the residual stream (B, T, C).
+    """Self-attention, the source if there is one, and MLP, each added to the residual stream (B, T, C).
 
     before:  x + f(norm(x))        after:  norm(x + f(x))
     """
@@ -23,6 +23,8 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = build_norm(config)
         self.attention = SelfAttention(config)
+        self.cross_norm = build_norm(config) if config.reads_source else None
+        self.cross = CrossAttention(config) if config.reads_source else None
         self.mlp_norm = build_norm(config)
         self.mlp = MLP(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -31,6 +33,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
         """Keep (B, T, C)."""
         x = self._add(x, self.attention_norm, self.attention, scene, cache)
+        if self.cross is not None and self.cross_norm is not None:
+            x = self._add(x, self.cross_norm, self.cross, scene, cache)
         return self._add(x, self.mlp_norm, self.mlp)
 
     def _add(self, x: Tensor, norm: nn.Module, part: nn.Module, *context: Any) -> Tensor:

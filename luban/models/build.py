@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from luban.models.config import ModelConfig, RecurrentConfig
 from luban.models.model import Model
+from luban.models.stems import SinusoidTable
 
 STD = 0.02
 """Standard deviation of GPT-2, BERT and Llama."""
-RESIDUAL_OUTPUTS = ("attention.out.weight", "mlp.down.weight")
+RESIDUAL_OUTPUTS = ("attention.out.weight", "cross.out.weight", "mlp.down.weight")
+N_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
 def build_model(config: ModelConfig, seed: int = 1) -> Model:
@@ -34,14 +36,24 @@ def initialise(model: Model, seed: int, only: frozenset[str] | None = None) -> N
     1/sqrt(C), and a forget gate that starts open (Jozefowicz et al. 2015).
     """
     generator = torch.Generator().manual_seed(seed)
-    recurrent = isinstance(model.config.trunk, RecurrentConfig)
+    computed = constants(model)
+    trunk = model.config.trunk
     for name, parameter in model.named_parameters():
         if only is not None and name not in only:
             continue
-        if recurrent:
-            _recurrent(name, parameter, generator)
+        if name in computed:
+            model.get_submodule(name.rpartition(".")[0]).fill()  # type: ignore[operator]
+        elif isinstance(trunk, RecurrentConfig):
+            _recurrent(name, parameter, generator, trunk.cell)
         else:
             _transformer(name, parameter, generator, _std(name, model.config))
+
+
+def constants(model: Model) -> frozenset[str]:
+    """Return the names of parameters that are computed, not learnt."""
+    return frozenset(
+        f"{name}.weight" for name, module in model.named_modules() if isinstance(module, SinusoidTable)
+    )
 
 
 def _std(name: str, config: ModelConfig) -> float:
@@ -58,13 +70,13 @@ def _transformer(name: str, parameter: Tensor, generator: torch.Generator, std: 
         nn.init.zeros_(parameter)
 
 
-def _recurrent(name: str, parameter: Tensor, generator: torch.Generator) -> None:
+def _recurrent(name: str, parameter: Tensor, generator: torch.Generator, cell: str) -> None:
     gates = ".weight_hh" in name or ".weight_ih" in name or ".bias_" in name
-    width = parameter.shape[0] // 4 if gates else parameter.shape[-1]
+    width = parameter.shape[0] // N_GATES[cell] if gates else parameter.shape[-1]
     bound = 1 / math.sqrt(width)
     if not gates and parameter.ndim == 1:
         nn.init.zeros_(parameter)
         return
     nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    if ".bias_" in name:  # torch's order of gates: input, forget, cell, output
+    if cell == "lstm" and ".bias_" in name:  # torch's order of gates: input, forget, cell, output
         parameter[width : 2 * width] = 1.0 if ".bias_ih" in name else 0.0

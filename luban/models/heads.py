@@ -22,6 +22,7 @@ class TokensHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(config.vocab_size, config.dim))
         self.bias = nn.Parameter(torch.empty(config.vocab_size)) if config.head.bias else None
         self.transform = _transform(config)
+        self.scale = config.head.scale
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
         """Score every token at every position; documents are not needed."""
@@ -29,16 +30,17 @@ class TokensHead(nn.Module):
 
     def features(self, hidden: Tensor) -> Tensor:
         """Return what the vocabulary matrix is applied to (B, T, C)."""
-        return hidden if self.transform is None else self.transform(hidden)
+        hidden = hidden if self.transform is None else self.transform(hidden)
+        return hidden if self.scale == 1 else hidden * self.scale
 
 
 class Transform(nn.Module):
     """BERT's layer between hidden states and vocabulary. Keeps (B, T, C)."""
 
-    def __init__(self, config: TransformerConfig):
+    def __init__(self, config: TransformerConfig, activation: str):
         super().__init__()
         self.dense = nn.Linear(config.dim, config.dim)
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation = ACTIVATIONS[activation]
         self.norm = build_norm(config)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ class ClassesHead(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.pool = config.head.pool
-        self.pooler = nn.Linear(config.dim, config.dim) if config.head.layer == "pooler" else None
+        self.pooler = _pooler(config)
         self.dropout = nn.Dropout(config.trunk.dropout)
         self.classes = nn.Linear(config.dim, config.head.n_classes, bias=config.head.bias)
 
@@ -64,21 +66,62 @@ class ClassesHead(nn.Module):
         return self.classes(self.dropout(x))
 
 
+class TagsHead(nn.Module):
+    """A score for every class of a token: (B, T, C) -> (B, T, K)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.dropout = nn.Dropout(config.trunk.dropout)
+        self.tags = nn.Linear(config.dim, config.head.n_classes, bias=config.head.bias)
+
+    def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Score every class of each token."""
+        return self.tags(self.dropout(hidden))
+
+
+class SpansHead(nn.Module):
+    """How well an answer would start, and end, at each token: (B, T, C) -> (B, T, 2)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.spans = nn.Linear(config.dim, 2, bias=config.head.bias)
+
+    def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Score starts and ends."""
+        return self.spans(hidden)
+
+
+class VectorHead(nn.Module):
+    """One vector of length 1 a text, for searching and comparing: (B, T, C) -> (B, C)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.pool = config.head.pool
+        self.pooler = _pooler(config)
+
+    def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Pool each row; a pooler that came with an encoder is kept but not used."""
+        return F.normalize(pooled(hidden, documents, self.pool), dim=-1)
+
+
 class NoHead(nn.Module):
     """Hidden states as they are; keeps the pooler that came with an encoder, for who saves it again."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.pooler = nn.Linear(config.dim, config.dim) if config.head.layer == "pooler" else None
+        self.pooler = _pooler(config)
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
         """Pass (B, T, C) through."""
         return hidden
 
 
-HEADS: dict[str, type[TokensHead] | type[ClassesHead] | type[NoHead]] = {
+HEADS: dict[str, type[nn.Module]] = {
     "tokens": TokensHead,
     "classes": ClassesHead,
+    "tags": TagsHead,
+    "spans": SpansHead,
+    "vector": VectorHead,
     "none": NoHead,
 }
 
@@ -101,5 +144,9 @@ def pooled(hidden: Tensor, documents: Tensor | None, pool: str) -> Tensor:
 
 def _transform(config: ModelConfig) -> Transform | None:
     if config.head.layer == "transform" and isinstance(config.trunk, TransformerConfig):
-        return Transform(config.trunk)
+        return Transform(config.trunk, config.head.activation or config.trunk.activation)
     return None
+
+
+def _pooler(config: ModelConfig) -> nn.Linear | None:
+    return nn.Linear(config.dim, config.dim) if config.head.layer == "pooler" else None

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from luban.errors import CheckpointError
-from luban.files import read_json, write_json
+from luban.files import write_json
 from luban.log import Log
-from luban.models.build import initialise
+from luban.models.build import constants, initialise
 from luban.models.config import HeadConfig, ModelConfig
-from luban.models.families import FAMILIES
-from luban.models.family import Family, Json, Name
+from luban.models.family import Format, Name
+from luban.models.folder import CONFIG, OWN, format_of, read_config, write_config
 from luban.models.model import Model
-from luban.models.weights import read_weights, write_weights
+from luban.models.weights import SHARD_BYTES, read_weights, write_weights
 
-CONFIG = "config.json"
-OWN = "luban"
-"""Key of config.json for what the format has no word for."""
-EMBEDDING, TIED = "stem.tokens.weight", "head.weight"
-FRESH = "head.classes."
-"""A new head of classes never takes over an old one, whatever their shapes."""
+EMBEDDING, TIED, POOLER = "stem.tokens.weight", "head.weight", "head.pooler.weight"
+FRESH = ("head.classes.", "head.tags.", "head.spans.")
+"""A new head of these never takes over an old one, whatever their shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,19 @@ def load_model(
     what is new stands in `model.load_report`, and goes to the log.
     """
     config = read_config(folder, head=head)
-    family = FAMILIES[config.family]
-    theirs, buffers = _sort_out(read_weights(folder), family)
-    config = _with_pooler_of(config, theirs)
+    weights = read_weights(folder)
+    form = format_of(folder) or _own_format(weights)
+    theirs, buffers = _sort_out(weights, form)
+    config = _as_stored(config, theirs, form)
     _check_depth(config, theirs, folder)
     with torch.device("meta"):
         model = Model(config)
-    weights, report = _Matching(theirs, model, family, folder, is_swap=head is not None).run()
+    matching = _Matching(theirs, model, form, folder, is_swap=head is not None)
+    found, report = matching.run()
     report = dataclasses.replace(report, buffers=buffers)
-    model.load_state_dict(weights, strict=False, assign=True)
+    model.load_state_dict(found, strict=False, assign=True)
     model.tie()
-    initialise(model, seed, only=frozenset(report.new))
+    initialise(model, seed, only=frozenset(matching.fresh))
     model.load_report = report
     for word, names in (("not loaded", report.dropped), ("newly initialised", report.new)):
         if names and log:
@@ -68,117 +67,74 @@ def load_model(
     return model.eval()
 
 
-def save_model(model: Model, folder: Path) -> None:
-    """Write config.json and model.safetensors, which Luban and `transformers` read alike."""
-    family = FAMILIES[model.config.family]
+def save_model(
+    model: Model, folder: Path, *, dtype: torch.dtype | None = None, max_shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write config.json and model.safetensors, which Luban and `transformers` read alike.
+
+    `dtype` is that of the numbers in the file (None: the model's own); a model larger than
+    `max_shard_bytes` is written as several files and their index.
+    """
+    config, theirs_or_own = write_config(model.config)
     ours = dict(model.named_parameters())  # a tied matrix is in it once
+    form = theirs_or_own or _own_format(ours)
     groups: dict[str, list[Name]] = {}
     written: set[str] = set()
-    for name in family.tensors(model.config):
-        if name.ours in ours and name.ours not in written:
+    for name in form.tensors(model.config):
+        is_asked = name.ours not in written or name.when is not None
+        if name.ours in ours and is_asked and name.fits(model.config):
             groups.setdefault(name.theirs, []).append(name)
             written.add(name.ours)
     theirs = {}
     for key, group in groups.items():
-        whole = torch.cat([ours[n.ours].detach() for n in group])
-        key = key.removeprefix(family.prefix) if model.config.head.kind == "none" else key
-        theirs[key] = whole.t() if group[0].transpose else whole
+        pieces = [ours[n.ours].detach() for n in group]
+        whole = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+        whole = whole.clone() if group[0].when is not None else whole  # perhaps there under two names
+        whole = whole.t() if group[0].transpose else whole
+        if model.config.head.kind in ("none", "vector"):
+            key = key.removeprefix(form.prefix)
+        theirs[key] = whole.unsqueeze(0) if group[0].row else whole
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(theirs, folder)
-    write_json(folder / CONFIG, _write_config(model.config, family))
+    write_weights(theirs, folder, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    stored = dtype or next(model.parameters()).dtype
+    write_json(folder / CONFIG, config | {"dtype": str(stored).removeprefix("torch.")})
 
 
-def read_config(folder: Path, *, head: HeadConfig | None = None) -> ModelConfig:
-    """Read config.json, of Luban or of any supported Hugging Face model; `head` replaces its own."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {CONFIG}", fix="name a model folder, such as one `luban train` wrote"
-        )
-    config = read_json(path)
-    family = _family(config if isinstance(config, dict) else {}, path)
-    found = head or _read_head(config, family, path)
-    return dataclasses.replace(family.read(config), head=family.fit_head(found))
+def _own_format(tensors: Mapping[str, Tensor]) -> Format:
+    """Luban's own: every tensor has the name of its parameter."""
+    names = tuple(Name(name, name) for name in tensors)
+    return Format(model_type=OWN, fields=(), names=names, heads={}, is_tied=True)
 
 
-def _family(config: Json, path: Path) -> Family:
-    kind = config.get("model_type")
-    for family in FAMILIES.values():
-        if family.model_type == kind:
-            return family
-    known = ", ".join(f.model_type for f in FAMILIES.values())
-    what = f"model_type = {kind!r} is not supported" if kind else "model_type is missing"
-    raise CheckpointError(f"{path}: {what}", fix=f"supported are: {known}")
-
-
-def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
-    architectures = config.get("architectures") or []
-    kind = next((family.heads[a] for a in architectures if a in family.heads), None)
-    if kind is None:
-        what = (
-            f"architectures = {architectures} is not supported"
-            if architectures
-            else "architectures is missing"
-        )
-        raise CheckpointError(
-            f"{path}: {what}",
-            fix=f"supported are: {', '.join(family.heads)}; or give load_model a new head",
-        )
-    tied = bool(config.get("tie_word_embeddings", family.is_tied))
-    if kind != "classes":
-        return HeadConfig(kind=kind, tied=tied)
-    own = config.get(OWN) or {}
-    labels = _labels(config)
-    return HeadConfig(
-        kind=kind, n_classes=len(labels), labels=labels, pool=own.get("pool", family.pool), tied=tied
-    )
-
-
-def _labels(config: Json) -> tuple[str, ...]:
-    named = config.get("id2label")
-    if named:
-        return tuple(str(named[key]) for key in sorted(named, key=int))
-    return tuple(f"LABEL_{i}" for i in range(config.get("num_labels", 2)))
-
-
-def _write_config(config: ModelConfig, family: Family) -> Json:
-    head = config.head
-    written: dict[str, Any] = {
-        "architectures": [next(a for a, kind in family.heads.items() if kind == head.kind)],
-        "model_type": family.model_type,
-        "dtype": "float32",
-        "tie_word_embeddings": head.tied,
-        **family.write(config),
-    }
-    if head.kind == "classes":
-        written["id2label"] = {str(i): label for i, label in enumerate(head.labels)}
-        written["label2id"] = {label: i for i, label in enumerate(head.labels)}
-        written[OWN] = {"pool": head.pool}
-    return written
-
-
-def _sort_out(tensors: dict[str, Tensor], family: Family) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _sort_out(tensors: dict[str, Tensor], form: Format) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Divide tensors into weights, under the names that newer files give them, and constants."""
     weights, buffers = {}, []
     for key, tensor in tensors.items():
-        if re.search(family.buffers, key):
+        if re.search(form.buffers, key):
             buffers.append(key)
             continue
-        for old, new in family.renames:
+        for old, new in form.renames:
             if key.endswith(old):
                 key = key.removesuffix(old) + new
-        if key.startswith(family.prefix):
-            key = key.removeprefix(family.prefix)
+        if key.startswith(form.prefix):
+            key = key.removeprefix(form.prefix)
         weights[key] = tensor
     return weights, tuple(buffers)
 
 
-def _with_pooler_of(config: ModelConfig, theirs: dict[str, Tensor]) -> ModelConfig:
-    """A trunk without a head may come with BERT's pooler or without: the format allows both."""
+def _as_stored(config: ModelConfig, theirs: dict[str, Tensor], form: Format) -> ModelConfig:
+    """Follow the weights where the format allows both: an encoder with or without its pooler, and token
+    scores from the embedding or from a matrix of their own."""
     head = config.head
-    if head.kind == "none" and head.layer == "pooler" and not any(k.startswith("pooler.") for k in theirs):
-        return dataclasses.replace(config, head=dataclasses.replace(head, layer="none"))
-    return config
+    names = {n.ours: n.theirs.removeprefix(form.prefix) for n in reversed(form.names)}
+    if head.kind == "none" and head.layer == "pooler" and names.get(POOLER) not in theirs:
+        head = dataclasses.replace(head, layer="none")
+    if head.kind == "tokens":
+        embedding, scores = (theirs.get(names.get(name, "")) for name in (EMBEDDING, TIED))
+        has_both = embedding is not None and scores is not None
+        if head.tied and has_both and not torch.equal(embedding, scores):  # type: ignore[arg-type]
+            head = dataclasses.replace(head, tied=False)
+    return dataclasses.replace(config, head=head)
 
 
 def _check_depth(config: ModelConfig, theirs: dict[str, Tensor], folder: Path) -> None:
@@ -192,41 +148,46 @@ def _check_depth(config: ModelConfig, theirs: dict[str, Tensor], folder: Path) -
 class _Matching:
     """Finds for each of our parameters its tensor in a checkpoint, and accounts for every tensor."""
 
-    def __init__(
-        self, theirs: dict[str, Tensor], model: Model, family: Family, folder: Path, *, is_swap: bool
-    ):
-        self.theirs, self.family, self.folder, self.is_swap = theirs, family, folder, is_swap
-        self.config = model.config
+    def __init__(self, theirs: dict[str, Tensor], model: Model, form: Format, folder: Path, *, is_swap: bool):
+        self.theirs, self.form, self.folder, self.is_swap = theirs, form, folder, is_swap
+        self.model, self.config = model, model.config
         self.ours = dict(model.named_parameters())
         self.found: dict[str, Tensor] = {}
         self.dropped: dict[str, None] = {}
         self.seen: set[str] = set()
+        self.fresh: set[str] = set()
+        """Our parameters that are still to be drawn or computed."""
 
     def run(self) -> tuple[dict[str, Tensor], LoadReport]:
-        for name in self.family.tensors(self.config):
+        names = list(self.form.tensors(self.config))
+        # First the names that such a model's tensors have for sure, last what other heads call theirs.
+        for name in sorted(names, key=lambda n: (not n.fits(self.config), n.when is None)):
             self._take(name)
         self._check_unexpected()
         new = tuple(self._check_missing())
-        fresh = {name: torch.empty_like(self.ours[name], device="cpu") for name in new}
-        return self.found | fresh, LoadReport(tuple(self.dropped), new)
+        self.fresh = {*new, *(constants(self.model) - self.found.keys())}
+        empty = {name: torch.empty_like(self.ours[name], device="cpu") for name in self.fresh}
+        return self.found | empty, LoadReport(tuple(self.dropped), new)
 
     def _take(self, name: Name) -> None:
-        key = name.theirs.removeprefix(self.family.prefix)
-        if key not in self.theirs:
+        key = name.theirs.removeprefix(self.form.prefix)
+        if key not in self.theirs or (not name.fits(self.config) and key in self.seen):
             return
-        is_ours = name.ours in self.ours and not (self.is_swap and name.ours.startswith(FRESH))
+        is_ours = name.ours in self.ours and name.fits(self.config)
+        is_ours = is_ours and not (self.is_swap and name.ours.startswith(FRESH))
         if is_ours and name.ours not in self.found:
             self.seen.add(key)
             self.found[name.ours] = self._piece(name, self.theirs[key])
+        elif self._is_double(name, self.theirs[key]):
+            self.seen.add(key)
         elif name.ours.startswith("head."):
             self.seen.add(key)
-            if not self._is_double(name, self.theirs[key]):
-                self.dropped[name.theirs] = None
+            self.dropped[name.theirs] = None
 
     def _piece(self, name: Name, tensor: Tensor) -> Tensor:
         want = self.ours[name.ours].shape
         i, n = name.part
-        whole = (want[0] * n, *want[1:])
+        whole = (*([1] if name.row else []), want[0] * n, *want[1:])
         expected = tuple(reversed(whole)) if name.transpose else whole
         if tuple(tensor.shape) != expected:
             raise CheckpointError(
@@ -239,6 +200,7 @@ class _Matching:
                 f"{self.folder}: {name.theirs} holds {tensor.dtype}, a quantised form that is not supported",
                 fix="use the model in float32, bfloat16 or float16",
             )
+        tensor = tensor.squeeze(0) if name.row else tensor
         tensor = tensor.t() if name.transpose else tensor
         return tensor.chunk(n)[i].contiguous() if n > 1 else tensor.contiguous()
 
@@ -251,7 +213,7 @@ class _Matching:
     def _check_unexpected(self) -> None:
         unexpected = sorted(set(self.theirs) - self.seen)
         if self.is_swap:  # what stands outside the trunk is another head
-            known = {n.theirs.removeprefix(self.family.prefix).split(".")[0] for n in self.family.names}
+            known = {n.theirs.removeprefix(self.form.prefix).split(".")[0] for n in self.form.names}
             others = [key for key in unexpected if key.split(".")[0] not in known]
             self.dropped |= dict.fromkeys(others)
             unexpected = [key for key in unexpected if key not in others]
@@ -262,10 +224,11 @@ class _Matching:
             )
 
     def _check_missing(self) -> list[str]:
-        missing = [name for name in self.ours if name not in self.found]
+        computed = constants(self.model)
+        missing = [name for name in self.ours if name not in self.found and name not in computed]
         lost = [name for name in missing if not (self.is_swap and name.startswith("head."))]
         if lost:
-            names = {n.ours: n.theirs for n in reversed(list(self.family.tensors(self.config)))}
+            names = {n.ours: n.theirs for n in reversed(list(self.form.tensors(self.config)))}
             raise CheckpointError(
                 f"{self.folder}: the weights lack {_some([names.get(n, n) for n in lost])}",
                 fix="copy the weights again; to put a new head on the trunk, load_model(head=...)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +16,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "silu": F.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
 }
 
 
@@ -31,9 +34,12 @@ class MLP(nn.Module):
         self.up = nn.Linear(config.dim, config.ffn_dim, bias=bias)
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=bias)
         self.gate = nn.Linear(config.dim, config.ffn_dim, bias=bias) if gated else None
+        self.dropout = nn.Dropout(config.mlp_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep (B, T, C)."""
         if self.gate is None:
-            return self.down(self.activation(self.up(x)))
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+            hidden = self.activation(self.up(x))
+        else:
+            hidden = self.activation(self.gate(x)) * self.up(x)
+        return self.down(self.dropout(hidden))

@@ -1,14 +1,14 @@
-"""Where each token stands in its document, and how attention is told."""
+"""Where each token stands in its document, and how the stem or attention is told."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-Rotation = tuple[Tensor, Tensor]
-"""Cosine, and sine with the sign each half takes; each (1 or B, 1, T, D)."""
+from luban.models.config import TransformerConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,14 +26,14 @@ class Layout:
 
 def lay_out(tokens: Tensor, documents: Tensor | None, past: Tensor | None, n_past: int) -> Layout:
     """Lay out tokens (B, T) after `n_past` others; `past` (B, n_past) are the documents of those."""
-    n_rows, n_tokens = tokens.shape
+    n_rows, n_tokens = tokens.shape[:2]
     if documents is not None and n_past == 0 and _is_plain(documents):
         documents = None
     if documents is None and past is None:
         positions = torch.arange(n_past, n_past + n_tokens, device=tokens.device).unsqueeze(0)
         return Layout(positions, None, n_past)
     if documents is None:
-        documents = torch.ones_like(tokens)
+        documents = torch.ones(n_rows, n_tokens, dtype=torch.long, device=tokens.device)
     if past is not None:
         documents = torch.cat([past, documents], dim=1)
     elif n_past:
@@ -59,21 +59,65 @@ def _is_plain(documents: Tensor) -> bool:
     return bool((documents == documents[:, :1]).all())
 
 
-def rotation(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> Rotation:
-    """Return the turn of each feature pair at each position; always computed in float32.
+def sinusoids(n_positions: int, dim: int, n_waves: float) -> Tensor:
+    """Return sines in the first half of the features, cosines in the second: (n_positions, dim).
 
-    Pair i of D/2 turns by position · theta^(-2i/D). Source: arXiv:2104.09864.
+    Wavelengths grow from 2π by the factor 10000^(1/n_waves). The paper pairs them feature by
+    feature, which is the same up to their order. Source: arXiv:1706.03762 section 3.5.
     """
-    exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    angles = positions.unsqueeze(-1).float() * (1.0 / theta**exponent)  # (B, T, D/2)
-    cos, sin = angles.cos(), angles.sin()
-    # The sign of a turn is in the sine, so that turning is one product and one sum.
-    pairs = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
-    return pairs[0].unsqueeze(1).to(dtype), pairs[1].unsqueeze(1).to(dtype)
+    wave = torch.arange((dim + 1) // 2, dtype=torch.float64)
+    angles = torch.arange(n_positions, dtype=torch.float64)[:, None] / 10_000 ** (wave / n_waves)
+    return torch.cat([angles.sin(), angles.cos()[:, : dim // 2]], dim=1).float()
 
 
-def rotate(x: Tensor, turn: Rotation) -> Tensor:
-    """Turn queries or keys (B, H, T, D); feature i is paired with feature i + D/2."""
-    cos, sin = turn
-    first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * cos, torch.cat([second, first], dim=-1), sin)
+class DistanceBias(nn.Module):
+    """What attention scores gain by distance: a learnt value a head, shared by like distances.
+
+    Half of the buckets are for one distance each, the others for ranges that double up to
+    max_distance. Source: arXiv:1910.10683 section 2.1.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.n_buckets, config.n_heads))
+        self.n_buckets, self.max_distance = config.n_buckets, config.max_distance
+        self.is_causal = config.sight == "causal"
+
+    def forward(self, layout: Layout, n_tokens: int) -> Tensor:
+        """Return the bias of the last `n_tokens` of all tokens seen: (1, H, T, S)."""
+        distance = _distances(layout, n_tokens, self.weight.device)
+        return self.weight[self._bucket(distance)].permute(2, 0, 1).unsqueeze(0)
+
+    def _bucket(self, distance: Tensor) -> Tensor:
+        n_buckets = self.n_buckets if self.is_causal else self.n_buckets // 2
+        first = torch.where(distance > 0, 0 if self.is_causal else n_buckets, 0)
+        distance = (-distance).clamp(min=0) if self.is_causal else distance.abs()
+        n_exact = n_buckets // 2
+        octaves = torch.log(distance.clamp(min=1).float() / n_exact) / math.log(self.max_distance / n_exact)
+        far = (n_exact + (octaves * (n_buckets - n_exact)).long()).clamp(max=n_buckets - 1)
+        return first + torch.where(distance < n_exact, distance, far)
+
+
+def alibi(layout: Layout, n_tokens: int, n_heads: int, like: Tensor) -> Tensor:
+    """Return a penalty that grows with distance, each head at its own rate: (1, H, T, S).
+
+    Source: arXiv:2108.12409 section 3; rates for other head counts than powers of two as there.
+    """
+    distance = _distances(layout, n_tokens, like.device).abs()
+    rates = torch.tensor(_rates(n_heads), device=like.device)
+    return (-rates[:, None, None] * distance).unsqueeze(0).to(like.dtype)
+
+
+def _rates(n_heads: int) -> list[float]:
+    """Return the geometric series that ends in 1/256; for other counts, of the next smaller power of
+    two, and then every second one of the next larger."""
+    power = 2 ** math.floor(math.log2(n_heads))
+    rates = [2 ** (-8 * (h + 1) / power) for h in range(power)]
+    between = [2 ** (-8 * (h + 1) / (2 * power)) for h in range(0, 2 * power, 2)]
+    return rates + between[: n_heads - power]
+
+
+def _distances(layout: Layout, n_tokens: int, device: torch.device) -> Tensor:
+    """Return how far each token seen lies ahead of each reader (T, S); documents share one count."""
+    place = torch.arange(layout.n_past + n_tokens, device=device)
+    return place[None, :] - place[-n_tokens:, None]

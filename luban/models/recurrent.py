@@ -5,30 +5,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from luban.models.attention import Memory
 from luban.models.cache import Cache
 from luban.models.config import RecurrentConfig
 from luban.models.positions import Layout
 
-State = tuple[Tensor, Tensor]
+State = tuple[Tensor, ...]
+"""What a layer carries on, tensors (1, B, C): hidden states, and an LSTM's cells."""
+CELLS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
+    "rnn": nn.RNN,
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+}
+READERS = {"rnn": torch.rnn_tanh, "gru": torch.gru}
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class Recurrent(nn.Module):
-    """LSTM layers over hidden states (B, T, C), which stay (B, T, C); each document starts afresh.
+    """Recurrent layers over hidden states (B, T, C), which stay (B, T, C); each document starts afresh.
 
-    Source: Hochreiter and Schmidhuber (1997), Long short-term memory.
+    Source: Elman (1990), Finding structure in time (rnn); arXiv:1406.1078 (gru); Hochreiter and
+    Schmidhuber (1997), Long short-term memory (lstm).
     """
 
     def __init__(self, config: RecurrentConfig):
         super().__init__()
         both = config.sight == "full"
         width = config.dim // 2 if both else config.dim
+        self.cell = config.cell
         self.blocks = nn.ModuleList(
-            nn.LSTM(config.dim, width, batch_first=True, bidirectional=both) for _ in range(config.n_layers)
+            CELLS[config.cell](config.dim, width, batch_first=True, bidirectional=both)
+            for _ in range(config.n_layers)
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, layout: Layout, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: Layout, cache: Cache | None = None, memory: Memory | None = None
+    ) -> Tensor:
         """Keep (B, T, C)."""
         if cache is not None:
             return self._go_on(x, layout, cache)
@@ -51,7 +64,7 @@ class Recurrent(nn.Module):
         # Where a document's tokens lie when read from its end; what follows the document stays last.
         turned = torch.where(is_token, lengths[:, None] - 1 - offsets, offsets)[..., None]
         for block in self.blocks:
-            rows = self.dropout(_read(block, rows, turned))  # type: ignore[arg-type]
+            rows = self.dropout(self._read(block, rows, turned))
         out = x.new_zeros(documents.numel(), rows.shape[-1])
         return out.index_copy(0, places[is_token], rows[is_token]).view(*documents.shape, -1)
 
@@ -68,12 +81,30 @@ class Recurrent(nn.Module):
             state = cache.states[i] if cache.states else None
             if state is not None and is_first is not None:
                 keep = (~is_first).to(x.dtype)[None, :, None]
-                state = (state[0] * keep, state[1] * keep)
-            x, new_state = block(x, state)
+                state = tuple(part * keep for part in state)
+            # Torch wants a pair for an LSTM, and one bare tensor for the others.
+            x, left = block(x, state if state is None or self.cell == "lstm" else state[0])
             x = self.dropout(x)
-            states.append(new_state)
+            states.append(left if self.cell == "lstm" else (left,))
         cache.states = states
         return x
+
+    def _read(self, block: nn.Module, rows: Tensor, turned: Tensor) -> Tensor:
+        """Read rows of unequal length (N, T, C): forwards, and backwards from each row's own end."""
+        ways = []
+        for way in ("", "_reverse")[: 1 + block.bidirectional]:  # type: ignore[operator]
+            weights: list[Tensor] = [getattr(block, f"{name}_l0{way}") for name in WEIGHTS]
+            seen = rows.take_along_dim(turned, 1) if way else rows
+            read = self._read_one_way(seen, weights)
+            ways.append(read.take_along_dim(turned, 1) if way else read)
+        return torch.cat(ways, -1)
+
+    def _read_one_way(self, rows: Tensor, weights: list[Tensor]) -> Tensor:
+        state = rows.new_zeros(1, len(rows), weights[1].shape[1])
+        rest = (weights, True, 1, 0.0, self.training, False, True)
+        if self.cell == "lstm":
+            return torch.lstm(rows, (state, state), *rest)[0]
+        return READERS[self.cell](rows, state, *rest)[0]
 
 
 def split_documents(documents: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,15 +121,3 @@ def split_documents(documents: Tensor) -> tuple[Tensor, Tensor]:
     longest = int(lengths.max()) if len(lengths) else 1
     offsets = torch.arange(longest, device=documents.device)
     return starts[:, None] + torch.where(offsets < lengths[:, None], offsets, 0), lengths
-
-
-def _read(block: nn.LSTM, rows: Tensor, turned: Tensor) -> Tensor:
-    """Read rows of unequal length (N, T, C): forwards, and backwards from each row's own end."""
-    ways = []
-    state = rows.new_zeros(1, len(rows), block.hidden_size)
-    for way in ("", "_reverse")[: 1 + block.bidirectional]:
-        weights: list[Tensor] = [getattr(block, f"{name}_l0{way}") for name in WEIGHTS]
-        seen = rows.take_along_dim(turned, 1) if way else rows
-        read = torch.lstm(seen, (state, state), weights, True, 1, 0.0, block.training, False, True)[0]
-        ways.append(read.take_along_dim(turned, 1) if way else read)
-    return torch.cat(ways, -1)

@@ -8,15 +8,30 @@ from typing import Any
 
 from luban.config import resolved
 from luban.files import Manifest, read_json
-from luban.models.config import RecurrentConfig
+from luban.models.config import RecurrentConfig, TransformerConfig
 from luban.models.families import FAMILIES
 from luban.plan.machine import matmul_rate
 from luban.runner import Plan
 
 TRAINING = ("pretrain", "classify")
-SECONDS_PER_MEGABYTE = {"clean": 1.0, "dedup": 0.4, "split": 0.1, "tokenizer": 1.5, "shard": 0.7, "bag": 3.0}
+SECONDS_PER_MEGABYTE = {
+    "clean": 1.0,
+    "dedup": 0.4,
+    "split": 0.1,
+    "tokenizer": 1.5,
+    "shard": 0.7,
+    "bag": 3.0,
+    "vectors": 8.0,
+}
 """Measured on two cores with English and Chinese text; `luban why` shows what a stage really took."""
-OVERHEAD_SECONDS = {"pretrain": 5.0, "classify": 5.0, "evaluate": 6.0, "golden": 4.0, "bag": 2.0}
+OVERHEAD_SECONDS = {
+    "pretrain": 5.0,
+    "classify": 5.0,
+    "evaluate": 6.0,
+    "golden": 4.0,
+    "bag": 2.0,
+    "vectors": 5.0,
+}
 """Start of torch, loading, looks at the validation split; the whole of a stage that has no rule."""
 MATMUL_SHARE = 0.6  # of the machine's matmul rate, which training reaches
 RECURRENT_COST = 6  # a recurrent layer sees one token at a time, and each parameter costs so many times more
@@ -89,11 +104,17 @@ def _parameters(settings: dict[str, Any], inputs: Mapping[str, Path]) -> float:
         return USUAL_PARAMETERS
     config = FAMILIES[model.pop("family")].config(model.pop("size"), vocab_size=USUAL_VOCABULARY, **model)
     head = config.dim * config.vocab_size if "context" in settings else 0
-    if isinstance(config.trunk, RecurrentConfig):
-        return head + RECURRENT_COST * 8.0 * config.n_layers * config.dim**2
-    t = config.trunk
-    attention = 2 * t.dim * t.head_dim * (t.n_heads + t.n_kv_heads)
-    return head + t.n_layers * (attention + (3.0 if t.mlp == "gated" else 2.0) * t.dim * t.ffn_dim)
+    trunk = config.trunk
+    if isinstance(trunk, RecurrentConfig):
+        return head + RECURRENT_COST * 8.0 * trunk.n_layers * trunk.dim**2
+    if not isinstance(trunk, TransformerConfig):
+        return max(head, config.dim)
+    return head + _block_entries(trunk) + (_block_entries(config.encoder) if config.encoder else 0)
+
+
+def _block_entries(t: TransformerConfig) -> float:
+    attention = 2 * t.dim * t.head_dim * (t.n_heads + t.n_kv_heads) * (1 + t.reads_source)
+    return t.n_layers * (attention + (3.0 if t.mlp == "gated" else 2.0) * t.dim * t.ffn_dim)
 
 
 def _stored_parameters(folder: Path) -> float:
@@ -109,7 +130,7 @@ def _input_bytes(plan: Plan, made: Mapping[Path, float]) -> float:
     return sum(
         made.get(path, UNKNOWN_BYTES) if not path.exists() else _text_bytes(path)
         for name, path in plan.inputs.items()
-        if name not in ("model", "tokenizer")
+        if name not in ("model", "tokenizer", "vectors")
     )
 
 

@@ -149,8 +149,8 @@ def _title(facts: Part, model: StageRun | None, label: str) -> tuple[str, int]:
         return f"Pretrained {family}, fine-tuned".replace("  ", " "), 3
     if model is None:
         return label, 4
-    if family == "lstm":
-        return "LSTM from scratch", 1
+    if family == "recurrent":
+        return "Recurrent network from scratch", 1
     return f"Transformer ({family or '?'}) from scratch", 2
 
 

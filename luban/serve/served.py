@@ -78,7 +78,7 @@ def open_folder(folder: Path, name: str) -> Served:
     if read_json(folder / "config.json").get("model_type") == "luban-bag":
         return _open_sorter(folder, name)
     from luban.device import use_threads
-    from luban.models.load import read_config
+    from luban.models.folder import read_config
 
     use_threads(0)
     kind = read_config(folder).head.kind
@@ -98,7 +98,7 @@ def _open_writer(folder: Path, name: str) -> Writer:
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     if getattr(model.config.trunk, "sight", "causal") != "causal":
         raise CheckpointError(
-            f"{folder} fills gaps; it cannot write on from a prompt", fix="name a gpt2, llama or lstm model"
+            f"{folder} fills gaps; it cannot write on from a prompt", fix="name a decoder, such as a gpt2, llama or recurrent model"
         )
 
     def answer(prompt: str, settings: SamplingSettings) -> Iterator[Piece]:

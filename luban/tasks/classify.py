@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.data.batches import Bucketed
@@ -26,15 +26,19 @@ from luban.log import Log
 from luban.models.build import build_model
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
-from luban.models.load import load_model, read_config, save_model
+from luban.models.folder import read_config
+from luban.models.load import load_model, save_model
 from luban.models.model import Model
+from luban.models.vectors import place_vectors
 from luban.objectives.classes import classes
 from luban.records import Batch, Example, Loss
 from luban.stages import Facts
 from luban.tasks.sequences import Sequences, encode_texts
 from luban.tasks.settings import ClassifySettings, ModelSettings
+from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
+from luban.tokenizer.words import choose_unit, train_words
 from luban.train.run import run_training
 from luban.tune.freeze import freeze, lr_scale
 
@@ -123,7 +127,7 @@ class _Rows:
 def advise(n_rows: int) -> tuple[ModelSettings, str]:
     """Return the model to build from scratch for so many training rows, and why."""
     if n_rows < 2000:
-        return ModelSettings(family="lstm", size="tiny", dim=128, dropout=0.4), (
+        return ModelSettings(family="recurrent", size="tiny", dim=128, dropout=0.4), (
             f"{n_rows} training rows: a small LSTM, which needs the fewest; "
             "a pretrained --model would do better"
         )
@@ -165,13 +169,19 @@ def _tokenizer_and_model(
     log: Log,
 ) -> tuple[Tokenizer, Model]:
     if folder := inputs.get("model"):
+        if "vectors" in inputs:
+            raise ConfigError("a model folder has vectors of its own", fix="leave out model or vectors")
         config = read_config(folder)
         head = _head(labels, settings.pool or FAMILIES[config.family].pool)
         return load_tokenizer(folder), load_model(folder, head=head, log=log, seed=settings.seed)
     choice, why = (settings.model, "") if settings.model else advise(len(train))
+    known = _Known.read(inputs, log)
+    if known and not (settings.model and settings.model.dim):
+        choice = dataclasses.replace(settings.model or advise(0)[0], dim=known.matrix.shape[1])
+        why = why and f"a small recurrent model over vectors {choice.dim} wide"
     if why:
         log.say(why)
-    tokenizer = _tokenizer(settings, inputs.get("tokenizer"), out, choice.family, train)
+    tokenizer = _tokenizer(settings, inputs, out, choice.family, train, known)
     changes = {
         k: v for k, v in dataclasses.asdict(choice).items() if v is not None and k not in ("family", "size")
     }
@@ -184,7 +194,28 @@ def _tokenizer_and_model(
         eos_id=tokenizer.eos_id,
         **changes,
     )
-    return tokenizer, build_model(config, seed=settings.seed)
+    model = build_model(config, seed=settings.seed)
+    if known:
+        place_vectors(model, token_words(tokenizer), known.words, known.matrix, log)
+    return tokenizer, model
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """Words that come with vectors (V, C)."""
+
+    words: list[str]
+    matrix: Tensor
+
+    @classmethod
+    def read(cls, inputs: Mapping[str, Path], log: Log) -> _Known | None:
+        """Read the vectors that the inputs name, if they do."""
+        return cls(*word_vectors(inputs["vectors"], log)) if "vectors" in inputs else None
+
+    def tokenizer(self, texts: Sequence[str], max_words: int) -> Tokenizer:
+        """Return a tokenizer of whole words of the texts, in upper case if these are."""
+        is_lower = all(word == word.lower() for word in self.words)
+        return train_words(texts, choose_unit(texts), max_words=max_words, lowercase=is_lower)
 
 
 def _head(labels: Sequence[str], pool: Literal["first", "mean", "last"]) -> HeadConfig:
@@ -192,13 +223,24 @@ def _head(labels: Sequence[str], pool: Literal["first", "mean", "last"]) -> Head
 
 
 def _tokenizer(
-    settings: ClassifySettings, given: Path | None, out: Path, family: str, train: Sequence[Example]
+    settings: ClassifySettings,
+    inputs: Mapping[str, Path],
+    out: Path,
+    family: str,
+    train: Sequence[Example],
+    known: _Known | None,
 ) -> Tokenizer:
-    if given:
+    if given := inputs.get("tokenizer"):
         return load_tokenizer(given)
     if (out / "tokenizer.json").is_file():  # an interrupted run made it
         return load_tokenizer(out)
-    tokenizer = train_bpe([e.text for e in train], settings.vocab_size, template=family == "bert")
+    texts = [e.text for e in train]
+    if known and inputs["vectors"].is_dir():  # it knows words that these rows lack
+        tokenizer = load_tokenizer(inputs["vectors"])
+    elif known:
+        tokenizer = known.tokenizer(texts, settings.vocab_size)
+    else:
+        tokenizer = train_bpe(texts, settings.vocab_size, template=family == "bert")
     tokenizer.save(out)
     return tokenizer
 

@@ -29,7 +29,7 @@ def writer(tokenizer, seed=1, max_len=64):
 def sorter(tokenizer, seed=1):
     head = HeadConfig(kind="classes", n_classes=2, labels=("bad", "good"), pool="mean")
     return build_model(
-        FAMILIES["lstm"].config("tiny", vocab_size=tokenizer.vocab_size, dim=32, head=head), seed=seed
+        FAMILIES["recurrent"].config("tiny", vocab_size=tokenizer.vocab_size, dim=32, head=head), seed=seed
     ).eval()
 
 

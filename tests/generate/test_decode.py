@@ -17,7 +17,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["greedy", "top-p", "top-k"])
-@pytest.mark.parametrize("family", ["gpt2", "llama", "lstm"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "recurrent"])
 def test_a_batch_of_unequal_prompts_writes_what_each_alone_would(family, settings, writer, tokenizer):
     model, asked = writer(family), SamplingSettings(max_new_tokens=60, **settings)  # some run out of context
     together = generate(model, tokenizer, PROMPTS, settings=asked)
@@ -26,7 +26,7 @@ def test_a_batch_of_unequal_prompts_writes_what_each_alone_would(family, setting
     assert len(set(together)) > 1
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "lstm"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "recurrent"])
 def test_greedy_text_is_what_uncached_reading_would_choose(family, writer, tokenizer):
     model, ids = writer(family), tokenizer.encode("To be")
     for _ in range(8):

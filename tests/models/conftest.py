@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from luban.models.build import build_model
 from luban.models.config import HeadConfig
@@ -12,15 +13,35 @@ from luban.models.families import FAMILIES
 from luban.models.model import Model
 
 VOCAB = 64
+BLOCK = {"dim": 32, "n_layers": 2, "n_heads": 4, "ffn_dim": 64}
 SIZES: dict[str, dict[str, Any]] = {
-    "lstm": {"dim": 32, "n_layers": 2},
-    "bert": {"dim": 32, "n_layers": 2, "n_heads": 4, "ffn_dim": 64},
-    "gpt2": {"dim": 32, "n_layers": 2, "n_heads": 4, "ffn_dim": 64},
-    "llama": {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "ffn_dim": 64},
+    "recurrent": {"dim": 32, "n_layers": 2},
+    "word2vec": {"dim": 32},
+    "original": BLOCK,
+    "bert": BLOCK,
+    "roberta": BLOCK,
+    "gpt2": BLOCK,
+    "llama": BLOCK | {"n_kv_heads": 2},
+    "qwen2": BLOCK | {"n_kv_heads": 2},
+    "qwen3": BLOCK | {"n_kv_heads": 2},
+    "t5": BLOCK,
+    "whisper": BLOCK | {"source_max_len": 20, "n_mels": 8},
 }
 CLASSES = HeadConfig(kind="classes", n_classes=3, labels=("bad", "good", "mixed"))
 
 Tiny = Callable[..., Model]
+
+
+def ask(model: Model, tokens: Tensor, documents: Tensor | None = None, method: str = "__call__") -> Tensor:
+    """Call the model; one with an encoder reads the same tokens as its source, or a fixed sound."""
+    source: dict[str, Tensor] = {}
+    if model.config.source == "audio":
+        generator = torch.Generator().manual_seed(4)
+        mel = torch.randn(1, model.config.n_mels, 12, generator=generator)
+        source = {"source": mel.expand(len(tokens), -1, -1)}
+    elif model.config.encoder is not None:
+        source = {"source": tokens} | ({} if documents is None else {"source_documents": documents})
+    return getattr(model, method)(tokens, documents, **source)
 
 
 @pytest.fixture
@@ -32,7 +53,7 @@ def tiny() -> Tiny:
         model = build_model(FAMILIES[family].config("tiny", vocab_size=VOCAB, **sizes)).eval()
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():
-            for parameter in model.parameters():
+            for parameter in (p for p in model.parameters() if p.requires_grad):
                 parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
         return model
 

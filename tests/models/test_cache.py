@@ -5,7 +5,7 @@ from torch.testing import assert_close
 from luban.errors import ConfigError, DataError
 from luban.models.cache import Cache
 
-DECODERS = ("gpt2", "llama", "lstm")
+DECODERS = ("gpt2", "llama", "recurrent")
 
 
 @pytest.mark.parametrize("n_prompt", [1, 4])

@@ -37,9 +37,9 @@ def test_a_wider_model_keeps_the_proportions_of_its_size():
         ("llama", {"n_heads": 4, "n_kv_heads": 3}, "model.n_heads = 4 does not share model.n_kv_heads = 3 evenly\n  fix: set model.n_kv_heads to one of: 1, 2, 4"),
         ("llama", {"dim": 12, "n_heads": 4}, "model.head_dim = 3 is odd"),
         ("bert", {"dropout": 1.0}, "model.dropout = 1.0 is no share below 1"),
-        ("lstm", {"n_layers": 0}, "model.n_layers = 0 is no count"),
-        ("lstm", {"dim": 9, "sight": "full"}, "model.dim = 9 is odd, and two directions share it\n  fix: set model.dim to 10"),
-        ("lstm", {"n_heads": 2}, "unknown setting model.n_heads = 2"),
+        ("recurrent", {"n_layers": 0}, "model.n_layers = 0 is no count"),
+        ("recurrent", {"dim": 9, "sight": "full"}, "model.dim = 9 is odd, and two directions share it\n  fix: set model.dim to 10"),
+        ("recurrent", {"n_heads": 2}, "unknown setting model.n_heads = 2"),
     ],
 )  # fmt: skip
 def test_an_impossible_config_is_refused_with_the_way_out(family, changes, message):
@@ -62,8 +62,8 @@ def test_labels_and_classes_agree():
 
 def test_a_classifying_lstm_reads_both_ways_and_a_writing_one_does_not():
     labels = HeadConfig(kind="classes", n_classes=2, labels=("a", "b"))
-    assert FAMILIES["lstm"].config("tiny", vocab_size=9, head=labels).trunk.sight == "full"
-    assert FAMILIES["lstm"].config("tiny", vocab_size=9).trunk.sight == "causal"
+    assert FAMILIES["recurrent"].config("tiny", vocab_size=9, head=labels).trunk.sight == "full"
+    assert FAMILIES["recurrent"].config("tiny", vocab_size=9).trunk.sight == "causal"
 
 
 def test_llamas_choices_are_the_defaults():

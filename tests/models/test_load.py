@@ -9,8 +9,9 @@ from luban.errors import CheckpointError, LubanError
 from luban.log import Log
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
-from luban.models.load import load_model, read_config, save_model
-from tests.models.conftest import CLASSES
+from luban.models.folder import read_config
+from luban.models.load import load_model, save_model
+from tests.models.conftest import CLASSES, ask
 
 TWO = HeadConfig(kind="classes", n_classes=2, labels=("no", "yes"))
 
@@ -44,7 +45,7 @@ def test_a_saved_model_comes_back_bit_for_bit(family, kind, tiny, tokens, tmp_pa
     loaded = load_model(tmp_path)
     assert loaded.config == model.config
     assert not loaded.training
-    assert torch.equal(loaded(tokens(2, 9)), model(tokens(2, 9)))
+    assert torch.equal(ask(loaded, tokens(2, 9)), ask(model, tokens(2, 9)))
     assert loaded.load_report.dropped == loaded.load_report.new == ()
 
 
@@ -58,7 +59,7 @@ def test_the_way_of_pooling_comes_back(family, pool, tiny, tmp_path):
 
 
 def test_a_causal_lstm_stays_causal_under_a_head_of_classes(tiny, tmp_path):
-    save_model(tiny("lstm"), tmp_path)
+    save_model(tiny("recurrent"), tmp_path)
     model = load_model(tmp_path, head=TWO)
     assert model.config.trunk.sight == "causal"
     save_model(model, tmp_path / "tuned")
@@ -70,8 +71,8 @@ def test_a_new_head_keeps_the_trunk_and_says_what_is_new(family, tiny, tokens, t
     before = tiny(family)
     save_model(before, tmp_path)
     model = load_model(tmp_path, head=TWO, seed=3)
-    assert torch.equal(model.hidden(tokens(2, 9)), before.hidden(tokens(2, 9)))
-    assert model(tokens(2, 9)).shape == (2, 2)
+    assert torch.equal(ask(model, tokens(2, 9), method="hidden"), ask(before, tokens(2, 9), method="hidden"))
+    assert ask(model, tokens(2, 9)).shape == (2, 2)
     named = {n for n, _ in model.named_parameters() if n.startswith("head.")}
     assert set(model.load_report.new) == named
     again = load_model(tmp_path, head=TWO, seed=3)
@@ -212,7 +213,7 @@ def test_a_cut_off_file_is_an_error(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "model_type = 'mamba' is not supported\n  fix: supported are: luban-lstm, bert, gpt2, llama"),
+        ({"model_type": "mamba"}, "model_type = 'mamba' is not supported\n  fix: supported are: marian, bert, gpt2, roberta, t5, whisper, llama, qwen2, qwen3"),
         ({"model_type": ...}, "model_type is missing"),
         ({"n_embd": ...}, "config.json of this gpt2 model has no n_embd"),
         ({"architectures": ["GPT2DoubleHeadsModel"]}, "architectures = ['GPT2DoubleHeadsModel'] is not supported"),
@@ -244,10 +245,10 @@ def test_a_folder_without_a_model_says_so(tmp_path):
         load_model(tmp_path)
 
 
-def test_rescaled_rotary_positions_are_refused_not_ignored(tiny, tmp_path):
+def test_unknown_rotary_positions_are_refused_not_ignored(tiny, tmp_path):
     save_model(tiny("llama"), tmp_path)
-    change_config(tmp_path, rope_parameters={"rope_type": "llama3", "rope_theta": 1.0, "factor": 8.0})
-    with pytest.raises(CheckpointError, match="rotary positions of type 'llama3' are not supported"):
+    change_config(tmp_path, rope_parameters={"rope_type": "longrope", "rope_theta": 1.0, "factor": 8.0})
+    with pytest.raises(CheckpointError, match="rotary positions of type 'longrope' are not supported"):
         load_model(tmp_path)
 
 
@@ -256,3 +257,29 @@ def test_saving_does_not_disturb_a_model_read_from_the_same_folder(folder, tiny,
     expected = loaded(tokens(1, 5))
     save_model(tiny("gpt2", n_layers=1), folder)
     assert torch.equal(loaded(tokens(1, 5)), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"position": "alibi"},
+        {"activation": "sigmoid", "mlp": "plain"},
+        {"rotary_dim": 4},
+        {"position": "sinusoidal"},
+        {"attention_bias": ("q",)},
+    ],
+)
+def test_what_no_format_of_the_world_can_say_is_kept_in_our_own(changes, tiny, tokens, tmp_path):
+    model = tiny("llama", **changes)
+    save_model(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "luban"
+    loaded = load_model(tmp_path)
+    assert loaded.config == model.config
+    assert torch.equal(loaded(tokens(2, 9)), model(tokens(2, 9)))
+
+
+def test_a_broken_config_of_our_own_says_what_is_wrong(tiny, tmp_path):
+    save_model(tiny("recurrent"), tmp_path)
+    change_config(tmp_path, luban={"trunk": {"kind": "recurrent", "dim": 32, "n_layer": 2}})
+    with pytest.raises(CheckpointError, match="'luban' does not describe a model: .*n_layer"):
+        load_model(tmp_path)

@@ -144,7 +144,7 @@ def write_language_model(run: RunWriter) -> None:
 
 RUNGS = (
     ("bag", "bag", "bag", 0.752, 52_311, 1.4, 0.4),
-    ("lstm", "classify", "lstm", 0.741, 1_120_003, 31.0, 2.2),
+    ("lstm", "classify", "recurrent", 0.741, 1_120_003, 31.0, 2.2),
     ("transformer", "classify", "bert", 0.768, 1_310_210, 38.0, 3.1),
     ("minilm", "classify", "bert", 0.842, 22_713_602, 64.0, 7.9),
 )

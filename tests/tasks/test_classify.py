@@ -15,7 +15,7 @@ from luban.tasks.predict import load_classifier
 from luban.tasks.settings import ClassifySettings, ColumnSettings, ModelSettings
 
 GOOD, BAD = ("fine", "lovely", "great"), ("dull", "awful", "boring")
-LSTM = ModelSettings(family="lstm", size="tiny", dim=16)
+LSTM = ModelSettings(family="recurrent", size="tiny", dim=16)
 BERT = ModelSettings(family="bert", size="tiny", dim=16, n_layers=1, n_heads=2, max_len=32)
 QUIET = Log(quiet=True)
 

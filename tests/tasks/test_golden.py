@@ -25,7 +25,7 @@ SIZES = {
     "gpt2": {"dim": 32, "n_layers": 2, "n_heads": 4, "max_len": 64},
     "llama": {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "max_len": 64},
     "bert": {"dim": 32, "n_layers": 2, "n_heads": 4, "max_len": 64, "head": CLASSES},
-    "lstm": {"dim": 32, "head": CLASSES},
+    "recurrent": {"dim": 32, "head": CLASSES},
 }
 
 
@@ -87,9 +87,9 @@ def test_transformers_gives_the_same_logits(tmp_path, family):
 
 def test_a_family_that_transformers_does_not_know_is_noted_not_failed(tmp_path):
     pytest.importorskip("transformers", reason="without it the note is another")
-    facts = check(make(tmp_path / "model", "lstm"), tmp_path / "out", "transformers")
+    facts = check(make(tmp_path / "model", "recurrent"), tmp_path / "out", "transformers")
     assert facts["passed"]
-    assert facts["copies"][0]["note"] == "transformers has no family luban-lstm"
+    assert facts["copies"][0]["note"] == "transformers has no family luban"
 
 
 def test_transformers_missing_is_noted_not_failed(tmp_path, monkeypatch):

@@ -12,11 +12,11 @@ CLASSES = HeadConfig(kind="classes", n_classes=3, labels=("a", "b", "c"))
 
 
 def tiny(family: str, **changes):
-    size = {"dim": 32, "n_layers": 2, "max_len": 16} | ({} if family == "lstm" else {"n_heads": 4})
+    size = {"dim": 32, "n_layers": 2, "max_len": 16} | ({} if family == "recurrent" else {"n_heads": 4})
     return build_model(FAMILIES[family].config("tiny", vocab_size=64, **size, **changes)).eval()
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "bert", "lstm"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bert", "recurrent"])
 def test_the_trunk_stays_as_it_was_and_the_new_head_scores_classes(family):
     model, tokens = tiny(family), torch.arange(12).view(2, 6)
     before = model.hidden(tokens)

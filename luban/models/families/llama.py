@@ -1,6 +1,6 @@
 """Llama: a decoder with rotary positions, RMS norms, gated MLPs and shared key/value heads.
 
-Source: arXiv:2302.13971, arXiv:2307.09288. SmolLM2 (arXiv:2502.02737) and TinyLlama
+Source: arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783. SmolLM2 (arXiv:2502.02737) and TinyLlama
 (arXiv:2401.02385) have the same structure.
 """
 
@@ -9,22 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from luban.errors import CheckpointError
-from luban.models.config import HeadConfig, ModelConfig, TransformerConfig
-from luban.models.family import (
-    ACTIVATIONS,
-    Family,
-    Json,
-    Name,
-    choose,
-    flip,
-    head_width,
-    need,
-    refuse,
-    special_ids,
-    split_fields,
-    write_special_ids,
-)
+from luban.models.config import ALL_PROJECTIONS, HeadConfig, ModelConfig, TransformerConfig
+from luban.models.family import ACTIVATIONS, Family, Field, Format, Json, Name, head_width, named, refuse
+from luban.models.rope_config import read_rope, write_rope
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 256, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "ffn_dim": 704, "max_len": 512},
@@ -49,116 +36,92 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def build(fields: Json) -> ModelConfig:
-    """Return the config of a size; TransformerConfig's own defaults are Llama's."""
-    model, trunk = split_fields(fields, TransformerConfig)
-    whole: Json = {"head_dim": head_width(fields)} | trunk
-    return ModelConfig(family="llama", trunk=TransformerConfig(**whole), **model)
+def choices(fields: Json) -> Json:
+    """TransformerConfig's own defaults are Llama's."""
+    return {"head_dim": head_width(fields)}
 
 
-def read(config: Json) -> ModelConfig:
-    """Read config.json."""
+def fit_head(head: HeadConfig, config: ModelConfig) -> HeadConfig:
+    """Llama's heads are one matrix; that of tags adds a bias."""
+    return replace(head, layer="none", bias=head.kind in ("tags", "spans"))
+
+
+def read(config: Json, fields: Json) -> Json:
+    """Add what depends on several keys."""
     refuse(config, "pretraining_tp", 1, "sliced arithmetic")
-    n_heads = need(config, "num_attention_heads")
-    fields = {
-        "vocab_size": need(config, "vocab_size"),
-        "max_len": need(config, "max_position_embeddings"),
-        "dim": need(config, "hidden_size"),
-        "n_layers": need(config, "num_hidden_layers"),
-        "n_heads": n_heads,
-        "n_kv_heads": config.get("num_key_value_heads") or n_heads,
-        "ffn_dim": need(config, "intermediate_size"),
-        "rope_theta": _theta(config),
-        "norm_eps": config.get("rms_norm_eps", 1e-6),
-        "activation": choose(config, "hidden_act", ACTIVATIONS, "silu"),
-        "attention_bias": bool(config.get("attention_bias")),
-        "mlp_bias": bool(config.get("mlp_bias")),
-        "attention_dropout": config.get("attention_dropout") or 0.0,
+    has_bias = fields["attention_bias"]
+    return fields | {
+        "n_kv_heads": fields["n_kv_heads"] or fields["n_heads"],
+        "attention_bias": ALL_PROJECTIONS if has_bias else (),
+        "head_dim": head_width(fields),
+        **read_rope(config),
     }
-    if config.get("head_dim"):
-        fields["head_dim"] = config["head_dim"]
-    return build(fields | special_ids(config))
-
-
-def _theta(config: Json) -> float:
-    """Return the rotary base, from where newer or older files keep it."""
-    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind != "default":
-        raise CheckpointError(
-            f"config.json: rotary positions of type {kind!r} are not supported",
-            fix="use a model whose positions are not rescaled (rope_type default)",
-        )
-    return float(scaling.get("rope_theta") or config.get("rope_theta") or 10_000.0)
 
 
 def write(config: ModelConfig) -> Json:
-    """Return the trunk's part of config.json; the rotary base twice, for newer and older readers."""
-    trunk = config.trunk
-    assert isinstance(trunk, TransformerConfig)
-    return {
-        "hidden_size": trunk.dim,
-        "num_hidden_layers": trunk.n_layers,
-        "num_attention_heads": trunk.n_heads,
-        "num_key_value_heads": trunk.n_kv_heads,
-        "head_dim": trunk.head_dim,
-        "intermediate_size": trunk.ffn_dim,
-        "max_position_embeddings": config.max_len,
-        "vocab_size": config.vocab_size,
-        "rms_norm_eps": trunk.norm_eps,
-        "rope_theta": trunk.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": trunk.rope_theta},
-        "hidden_act": flip(ACTIVATIONS, trunk.activation),
-        "attention_bias": trunk.attention_bias,
-        "mlp_bias": trunk.mlp_bias,
-        "attention_dropout": trunk.attention_dropout,
-        **write_special_ids(config),
-    }
+    """Return what depends on several settings."""
+    assert isinstance(config.trunk, TransformerConfig)
+    return {"attention_bias": bool(config.trunk.attention_bias), **write_rope(config.trunk)}
 
 
-def fit_head(head: HeadConfig) -> HeadConfig:
-    """Llama's heads are one matrix."""
-    return replace(head, layer="none", bias=False)
-
-
+FIELDS = (
+    Field("vocab_size", "vocab_size"),
+    Field("max_len", "max_position_embeddings"),
+    Field("dim", "hidden_size"),
+    Field("n_layers", "num_hidden_layers"),
+    Field("n_heads", "num_attention_heads"),
+    Field("n_kv_heads", "num_key_value_heads", None),
+    Field("head_dim", "head_dim", None),
+    Field("ffn_dim", "intermediate_size"),
+    Field("norm_eps", "rms_norm_eps", 1e-6),
+    Field("activation", "hidden_act", "silu", ACTIVATIONS),
+    Field("attention_dropout", "attention_dropout", 0.0),
+)
 OURS, THEIRS = "trunk.blocks.{i}.", "model.layers.{i}."
 NAMES = (
     Name("stem.tokens.weight", "model.embed_tokens.weight"),
-    *(
-        Name(f"{OURS}{ours}.{kind}", f"{THEIRS}{theirs}.{kind}")
-        for ours, theirs in (
-            ("attention.q", "self_attn.q_proj"),
-            ("attention.k", "self_attn.k_proj"),
-            ("attention.v", "self_attn.v_proj"),
-            ("attention.out", "self_attn.o_proj"),
-            ("mlp.gate", "mlp.gate_proj"),
-            ("mlp.up", "mlp.up_proj"),
-            ("mlp.down", "mlp.down_proj"),
-        )
-        for kind in ("weight", "bias")
-    ),
+    *named(f"{OURS}attention.q", f"{THEIRS}self_attn.q_proj"),
+    *named(f"{OURS}attention.k", f"{THEIRS}self_attn.k_proj"),
+    *named(f"{OURS}attention.v", f"{THEIRS}self_attn.v_proj"),
+    *named(f"{OURS}attention.out", f"{THEIRS}self_attn.o_proj"),
+    *named(f"{OURS}mlp.gate", f"{THEIRS}mlp.gate_proj"),
+    *named(f"{OURS}mlp.up", f"{THEIRS}mlp.up_proj"),
+    *named(f"{OURS}mlp.down", f"{THEIRS}mlp.down_proj"),
     Name(f"{OURS}attention_norm.weight", f"{THEIRS}input_layernorm.weight"),
     Name(f"{OURS}mlp_norm.weight", f"{THEIRS}post_attention_layernorm.weight"),
     Name("trunk.norm.weight", "model.norm.weight"),
     Name("head.weight", "lm_head.weight"),
-    Name("head.classes.weight", "score.weight"),
+    Name("head.classes.weight", "score.weight", when=("head.kind", "classes")),
+    *named("head.tags", "score", when=("head.kind", "tags")),
 )
 
-FAMILY = Family(
+FORMAT = Format(
     model_type="llama",
-    sizes=SIZES,
-    build=build,
-    read=read,
-    write=write,
+    fields=(
+        *FIELDS,
+        Field("attention_bias", "attention_bias", False),
+        Field("mlp_bias", "mlp_bias", False),
+    ),
     names=NAMES,
     heads={
         "LlamaForCausalLM": "tokens",
         "LlamaForSequenceClassification": "classes",
+        "LlamaForTokenClassification": "tags",
         "LlamaModel": "none",
     },
-    pool="last",
     is_tied=False,
-    fit_head=fit_head,
+    read=read,
+    write=write,
     prefix="model.",
     buffers=r"rotary_emb\.inv_freq$",
+)
+
+FAMILY = Family(
+    name="llama",
+    trunk=TransformerConfig,
+    sizes=SIZES,
+    choices=choices,
+    pool="last",
+    fit_head=fit_head,
+    format=FORMAT,
 )

@@ -1,0 +1,186 @@
+"""config.json of a model folder: of a Hugging Face family, or of Luban where none can say it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from luban.config import Tree, fill, resolved
+from luban.errors import CheckpointError, ConfigError
+from luban.files import read_json
+from luban.models.config import (
+    HeadConfig,
+    ModelConfig,
+    NoTrunkConfig,
+    RecurrentConfig,
+    TransformerConfig,
+    Trunk,
+)
+from luban.models.families import FAMILIES
+from luban.models.family import Family, Format, Json
+from luban.models.gguf import is_gguf, read_gguf_config
+
+CONFIG = "config.json"
+OWN = "luban"
+"""Key of config.json for what a format has no word for, and the model_type of Luban's own format."""
+TRUNKS: dict[str, type[Trunk]] = {
+    "transformer": TransformerConfig,
+    "recurrent": RecurrentConfig,
+    "none": NoTrunkConfig,
+}
+
+
+def read_config(folder: Path, *, head: HeadConfig | None = None) -> ModelConfig:
+    """Read config.json, of Luban or of any supported Hugging Face model; `head` replaces its own."""
+    config, path = _json(folder), folder / CONFIG
+    if config.get("model_type") == OWN:
+        own = _read_own(config, path)
+        return (
+            own if head is None else dataclasses.replace(own, head=FAMILIES[own.family].fit_head(head, own))
+        )
+    family = _family(config, path)
+    return _read(config, family, path, head)
+
+
+def format_of(folder: Path) -> Format | None:
+    """Return the format of a folder's weights; None: tensors have the names of Luban's parameters."""
+    config = _json(folder)
+    return None if config.get("model_type") == OWN else _family(config, folder / CONFIG).format
+
+
+def write_config(config: ModelConfig) -> tuple[Json, Format | None]:
+    """Return config.json and the format for the weights.
+
+    That is the family's own where it can say all of the config, and else Luban's.
+    """
+    form = FAMILIES[config.family].format
+    if form is not None and (config.head.kind in form.heads.values() or config.head.kind == "vector"):
+        written = _write(config, FAMILIES[config.family], form)
+        if _reads_back(written, config):
+            return written, form
+    own = resolved(config)
+    own["trunk"]["kind"] = next(kind for kind, cls in TRUNKS.items() if type(config.trunk) is cls)
+    return {"architectures": ["LubanModel"], "model_type": OWN, "dtype": "float32", OWN: own}, None
+
+
+def _json(folder: Path) -> Json:
+    if is_gguf(folder):
+        return read_gguf_config(folder)
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} has no {CONFIG}", fix="name a model folder, such as one `luban train` wrote"
+        )
+    config = read_json(path)
+    return config if isinstance(config, dict) else {}
+
+
+def _read_own(config: Json, path: Path) -> ModelConfig:
+    try:
+        own = dict(config[OWN])
+        trunk = dict(own["trunk"])
+        kind = trunk.pop("kind")
+        fields = {**own, "trunk": fill(TRUNKS[kind], Tree(trunk))}
+        fields["head"] = fill(HeadConfig, Tree(own["head"]))
+        if own.get("encoder"):
+            fields["encoder"] = fill(TransformerConfig, Tree(own["encoder"]))
+        found = ModelConfig(**fields)
+        FAMILIES[found.family]
+    except (KeyError, TypeError, ValueError, ConfigError) as e:
+        raise CheckpointError(
+            f"{path}: {OWN!r} does not describe a model: {e}", fix="copy the file again from its source"
+        ) from e
+    return found
+
+
+def _family(config: Json, path: Path) -> Family:
+    kind = config.get("model_type")
+    formats = {f.format.model_type: f for f in FAMILIES.values() if f.format is not None}
+    if kind in formats:
+        return formats[kind]
+    what = f"model_type = {kind!r} is not supported" if kind else "model_type is missing"
+    raise CheckpointError(
+        f"{path}: {what}",
+        fix=f"supported are: {', '.join(formats)}; another decoder of Llama's structure can be converted to "
+        "that, and GGUF files of such models are read too",
+    )
+
+
+def _read(config: Json, family: Family, path: Path, head: HeadConfig | None = None) -> ModelConfig:
+    model = family.read(config)
+    if head is not None:
+        return dataclasses.replace(model, head=family.fit_head(head, model))
+    assert family.format is not None
+    found = family.format.read_head(config, family.fit_head(_read_head(config, family, path), model))
+    return dataclasses.replace(model, head=found)
+
+
+def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
+    form = family.format
+    assert form is not None
+    architectures = config.get("architectures") or []
+    kind: Any = next((form.heads[a] for a in architectures if a in form.heads), None)
+    if kind is None:
+        what = (
+            f"architectures = {architectures} is not supported"
+            if architectures
+            else "architectures is missing"
+        )
+        raise CheckpointError(
+            f"{path}: {what}",
+            fix=f"supported are: {', '.join(form.heads)}; or give load_model a new head",
+        )
+    own = config.get(OWN) or {}
+    tied = bool(config.get("tie_word_embeddings", form.is_tied))
+    kind = own.get("head", kind)
+    labels = _labels(config) if kind in ("classes", "tags") else ()
+    pool: Any = own.get("pool", family.pool) if kind in ("classes", "vector") else "first"
+    return HeadConfig(kind=kind, n_classes=len(labels), labels=labels, pool=pool, tied=tied)
+
+
+def _labels(config: Json) -> tuple[str, ...]:
+    named = config.get("id2label")
+    if named:
+        return tuple(str(named[key]) for key in sorted(named, key=int))
+    return tuple(f"LABEL_{i}" for i in range(config.get("num_labels", 2)))
+
+
+def _write(config: ModelConfig, family: Family, form: Format) -> Json:
+    head = config.head
+    kind = head.kind if head.kind in form.heads.values() else "none"
+    written: Json = {
+        "architectures": [next(a for a, k in form.heads.items() if k == kind)],
+        "model_type": form.model_type,
+        "dtype": "float32",
+        "tie_word_embeddings": head.tied,
+        **family.write(config),
+    }
+    if head.labels:
+        written["id2label"] = {str(i): label for i, label in enumerate(head.labels)}
+        written["label2id"] = {label: i for i, label in enumerate(head.labels)}
+    if head.kind in ("classes", "vector"):
+        written[OWN] = {"pool": head.pool}
+    if head.kind == "vector":
+        written[OWN]["head"] = head.kind
+    return written
+
+
+def _reads_back(written: Json, config: ModelConfig) -> bool:
+    try:
+        again = _read(written, FAMILIES[config.family], Path(CONFIG))
+    except (CheckpointError, ConfigError):
+        return False
+    return _essence(again) == _essence(config)
+
+
+def _essence(config: ModelConfig) -> ModelConfig:
+    """What changes the numbers: not how weights began, nor what a head of this kind does not use."""
+    trunk, encoder = config.trunk, config.encoder
+    if isinstance(trunk, TransformerConfig):
+        trunk = dataclasses.replace(trunk, init="normal")
+    encoder = None if encoder is None else dataclasses.replace(encoder, init="normal")
+    head = config.head
+    if head.kind not in ("classes", "vector"):
+        head = dataclasses.replace(head, pool="first")
+    return dataclasses.replace(config, trunk=trunk, encoder=encoder, head=head)
