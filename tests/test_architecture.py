@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "luban"
 
 FOUNDATION = {
-    "errors", "records", "config", "files", "places", "log", "device", "stages", "recipe", "runner",
+    "errors", "records", "config", "files", "binary", "gguf", "places", "log", "device", "stages", "recipe", "runner",
 }  # fmt: skip
 
 # Change the map here first, then the code.

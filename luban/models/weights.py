@@ -16,6 +16,7 @@ from torch import Tensor
 
 from luban.errors import CheckpointError, ConfigError
 from luban.files import disk_errors, read_json, write_json
+from luban.models.gguf import is_gguf, read_gguf
 
 SAFE, OLD = "model.safetensors", "pytorch_model.bin"
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -28,14 +29,14 @@ AGAIN = "copy the file again from its source"
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return every tensor of a model folder by its name in the file; floats become float32.
+    """Return every tensor of a model folder, or of a GGUF file, by its name there; floats become float32.
 
     One tensor after another, so that the memory holds the model once and the file never.
     """
     tensors: dict[str, Tensor] = {}
+    readers = {".safetensors": _read_safe, ".gguf": read_gguf}
     for path in _files(folder):
-        read = _read_safe if path.suffix == ".safetensors" else _read_old
-        for name, tensor in read(path):
+        for name, tensor in readers.get(path.suffix, _read_old)(path):
             tensors[name] = _checked(name, tensor, folder)
     return tensors
 
@@ -134,6 +135,8 @@ def _remove_older(folder: Path, kept: set[str]) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
+    if is_gguf(folder):
+        return [folder]
     for name in (SAFE, OLD):
         if (folder / name).is_file():
             return [folder / name]

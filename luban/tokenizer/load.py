@@ -12,6 +12,7 @@ import tokenizers
 
 from luban.errors import CheckpointError
 from luban.files import hash_bytes, read_json, write_json, write_text
+from luban.tokenizer.gguf import read_gguf_tokenizer
 
 TOKENIZER, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
@@ -142,11 +143,13 @@ class Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read the tokenizer of a folder: one of ours, or of a Hugging Face model.
+    """Read the tokenizer of a folder, one of ours or of a Hugging Face model, or of a GGUF file.
 
     Special tokens are found in tokenizer_config.json, special_tokens_map.json and config.json, in
     that order.
     """
+    if folder.suffix == ".gguf":
+        return Tokenizer(*read_gguf_tokenizer(folder))
     path = folder / TOKENIZER
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {TOKENIZER}", fix=_how_to_get_one(folder))
