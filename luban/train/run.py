@@ -46,6 +46,8 @@ class Watch(_Watch, total=False):
     """Step → more rows for metrics.jsonl, such as samples."""
     lr_scale: Callable[[str], float] | None
     """Parameter name → multiple of the learning rate."""
+    flops_per_token: int
+    """Operations a token costs, where the objective does not use every matrix for every token."""
 
 
 def run_training(
@@ -67,7 +69,7 @@ def run_training(
     optimizer = build_optimizer(model, settings, watch.get("lr_scale"))
     saver = Saver(model, optimizer, out / CHECKPOINTS, log)
     state = saver.resume(settings)
-    speed = Speed(model, device)
+    speed = Speed(model, device, watch.get("flops_per_token"))
     first_step = settings.steps + 1 if state.stopped else state.step + 1
     steps = train(model, batches, objective, optimizer, lr_at(settings), settings, first_step)
     with (

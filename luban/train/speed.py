@@ -31,8 +31,9 @@ def flops_per_token(model: nn.Module) -> int:
 class Speed:
     """Adds up tokens and seconds, and measures the matmul peak now and then: neighbours change it."""
 
-    def __init__(self, model: nn.Module, device: torch.device):
-        self._flops_per_token, self._device = flops_per_token(model), device
+    def __init__(self, model: nn.Module, device: torch.device, flops: int | None = None):
+        self._flops_per_token = flops_per_token(model) if flops is None else flops
+        self._device = device
         self._peaks: list[float] = []
         self._measured = 0.0
         self._tokens, self._seconds = 0, 0.0
