@@ -125,6 +125,8 @@ class Gguf:
                 f"{self.path}: {name} has the unsupported quantisation type {kind}",
                 fix=f"supported are: {', '.join(q[0] for q in QUANTISATIONS.values())}",
             )
+        if not math.prod(shape):
+            raise CheckpointError(f"{self.path}: {name} of the shape {shape} holds nothing", fix=AGAIN)
         word, block, n_bytes = QUANTISATIONS[kind]
         if shape and shape[-1] % block:
             raise CheckpointError(
