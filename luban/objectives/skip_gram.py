@@ -43,13 +43,15 @@ def contrast(model: nn.Module, batch: Batch, reach: Tensor, drawn: Tensor, n_neg
     """
     body: Any = model
     centres = body.head.features(body.hidden(batch.tokens, batch.documents))  # (B, T, C)
-    context, negatives = (
-        F.embedding(words.clamp(min=0), body.head.weight) for words in (batch.targets, drawn)
-    )
-    n_pairs = (is_pair := pairs(batch, reach)).sum(2)  # (B, T)
-    pull = (F.softplus(-(centres @ context.mT)) * is_pair).sum()
-    push = (F.softplus(centres @ negatives.mT).mean(2) * n_pairs).sum()
-    return Loss(pull + n_negatives * push, int(n_pairs.sum()))
+    words = torch.cat([batch.targets.clamp(min=0), drawn], 1)  # (B, T + S)
+    scores = centres @ F.embedding(words, body.head.weight).mT  # (B, T, T + S)
+    n_words, n_drawn = reach.shape[1], drawn.shape[1]
+    sign = torch.ones(n_words + n_drawn, device=scores.device)
+    sign[:n_words] = -1
+    n_pairs = (is_pair := pairs(batch, reach)).sum(2, keepdim=True)  # (B, T, 1)
+    noise = (n_pairs * (n_negatives / n_drawn)).expand(-1, -1, n_drawn)
+    weight = torch.cat([is_pair.to(scores.dtype), noise.to(scores.dtype)], 2)
+    return Loss((F.softplus(scores * sign) * weight).sum(), int(n_pairs.sum()))
 
 
 def pairs(batch: Batch, reach: Tensor) -> Tensor:
