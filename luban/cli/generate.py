@@ -41,7 +41,7 @@ def generate(
 
     model, tokenizer = load(folder)
     if as_json:
-        from luban.generate.decode import write
+        from luban.generate.writing import write
         from luban.log import Log
 
         answers = [{"prompt": prompt, "text": "", "n_tokens": 0, "finish": None} for prompt in asked]

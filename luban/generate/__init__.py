@@ -6,8 +6,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from luban.generate.decode import Written, generate, stream, write
 from luban.generate.settings import SamplingSettings
+from luban.generate.writing import Written, generate, stream, write
 
 if TYPE_CHECKING:
     from luban.models.model import Model

@@ -91,14 +91,15 @@ def open_folder(folder: Path, name: str) -> Served:
 
 
 def _open_writer(folder: Path, name: str) -> Writer:
-    from luban.generate.decode import write
+    from luban.generate.writing import write
     from luban.models.load import load_model
     from luban.tokenizer import load_tokenizer
 
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     if getattr(model.config.trunk, "sight", "causal") != "causal":
         raise CheckpointError(
-            f"{folder} fills gaps; it cannot write on from a prompt", fix="name a decoder, such as a gpt2, llama or recurrent model"
+            f"{folder} fills gaps; it cannot write on from a prompt",
+            fix="name a decoder, such as a gpt2, llama or recurrent model",
         )
 
     def answer(prompt: str, settings: SamplingSettings) -> Iterator[Piece]:

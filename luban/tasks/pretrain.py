@@ -15,8 +15,8 @@ from luban.evaluate.corrupted import restored
 from luban.evaluate.golden import GOLDEN, PROMPTS, record
 from luban.evaluate.language_model import bits_per_byte
 from luban.files import Manifest, read_json, read_jsonl, write_json
-from luban.generate.decode import generate
 from luban.generate.settings import SamplingSettings
+from luban.generate.writing import generate
 from luban.log import Log
 from luban.models.build import build_model
 from luban.models.families import FAMILIES

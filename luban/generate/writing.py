@@ -1,0 +1,139 @@
+"""Prompts in, text out: what `decode` writes, as text that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luban.errors import CheckpointError, DataError
+from luban.generate.decode import Decoding, Finish, Token
+from luban.generate.reader import Prompts, evaluating
+from luban.generate.rules import Rule
+from luban.generate.settings import SamplingSettings
+from luban.generate.text import TextPieces
+from luban.models.model import Model
+from luban.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Some more text of one row, the tokens that row has so far, and why it ended, if it has.
+
+    "stop": the end token or a stop text; "length": `max_new_tokens`, or the context is full.
+    """
+
+    row: int
+    text: str
+    n_tokens: int
+    finish: Finish | None = None
+
+
+def generate(
+    model: Model, tokenizer: Tokenizer, prompts: Sequence[str], *, settings: SamplingSettings | None = None
+) -> list[str]:
+    """Return what the model writes after each prompt; a batch gives the texts that one by one would.
+
+    For a model with an encoder the prompt is the source. A text ends at the tokenizer's end token,
+    before a stop text, after `max_new_tokens`, or where the model's context is full.
+    """
+    texts = [""] * len(prompts)
+    for piece in write(model, tokenizer, prompts, settings or SamplingSettings()):
+        texts[piece.row] += piece.text
+    return texts
+
+
+def stream(
+    model: Model, tokenizer: Tokenizer, prompt: str, settings: SamplingSettings | None = None
+) -> Iterator[str]:
+    """Yield the text in pieces as it is written; a character is held back until it is whole."""
+    for piece in write(model, tokenizer, [prompt], settings or SamplingSettings()):
+        if piece.text:
+            yield piece.text
+
+
+def write(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    settings: SamplingSettings,
+    rules: Sequence[Rule] = (),
+) -> Iterator[Written]:
+    """Yield the texts of all rows as they grow, one piece a row and token; the last has its finish."""
+    asked = read_prompts(model, tokenizer, prompts)
+    texts = [TextPieces(tokenizer, settings.stop) for _ in prompts]
+    with evaluating(model):
+        decoding = Decoding(model, asked, settings, rules=rules, end_ids=end_ids(model, tokenizer))
+        while decoding.rows.going:
+            for token in decoding.step():
+                piece = _piece(token, texts[token.row])
+                if piece.finish and not token.finish:
+                    decoding.rows.end(token.row)
+                yield piece
+
+
+def read_prompts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str]) -> Prompts:
+    """Return the ids of prompts: what the rows begin with, or what the encoder reads.
+
+    An empty prompt becomes a start token.
+    """
+    if model.config.encoder is None:
+        return Prompts([_not_empty(tokenizer, tokenizer.encode(prompt)) for prompt in prompts])
+    if model.config.source != "tokens":
+        raise CheckpointError(
+            f"this {model.config.family} model reads {model.config.source}, not text",
+            fix="give it to luban.generate.decode as Prompts(ids, source=...)",
+        )
+    sources = [_not_empty(tokenizer, ids) for ids in tokenizer.encode_batch(prompts, special=True)]
+    tokens, documents = _padded(sources)
+    return Prompts([[start_id(model)] for _ in prompts], tokens, documents)
+
+
+def start_id(model: Model) -> int:
+    """Return what the target of an encoder-decoder begins with."""
+    if model.config.start_id is None:
+        raise CheckpointError(
+            f"this {model.config.family} model names no token to begin a text with",
+            fix="name one as decoder_start_token_id in its config.json",
+        )
+    return model.config.start_id
+
+
+def end_ids(model: Model, tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that end a text."""
+    own = model.config.eos_id if tokenizer.eos_id is None else tokenizer.eos_id
+    return [] if own is None else [own]
+
+
+def _not_empty(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    found = ids or [i for i in (tokenizer.bos_id, tokenizer.eos_id) if i is not None][:1]
+    if not found:
+        raise DataError(
+            "the prompt is empty, and the tokenizer has no token to start from", fix="write a prompt"
+        )
+    return found
+
+
+def _padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor | None]:
+    """Return rows as one tensor (B, S), and where it is padded which part is text, else None."""
+    longest = max(map(len, rows), default=1)
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+    documents = torch.zeros_like(tokens)
+    for i, ids in enumerate(rows):
+        tokens[i, : len(ids)] = torch.tensor(ids)
+        documents[i, : len(ids)] = 1
+    return tokens, documents if bool((documents == 0).any()) else None
+
+
+def _piece(token: Token, text: TextPieces) -> Written:
+    n_tokens = len(text.ids) + 1
+    if token.id is None:
+        return Written(token.row, text.finish(), n_tokens, "stop")
+    piece = text.add(token.id)
+    if text.is_done:
+        return Written(token.row, piece, n_tokens, "stop")
+    if token.finish:
+        return Written(token.row, piece + text.finish(), n_tokens, token.finish)
+    return Written(token.row, piece, n_tokens)
