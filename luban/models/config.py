@@ -105,7 +105,7 @@ class TransformerConfig:
     mlp_dropout: float = 0.0
     """Share of the MLP's hidden features zeroed in training."""
     init: Literal["normal", "scaled", "t5", "xavier", "kaiming", "mup"] = "normal"
-    """Scheme of the first weights; see luban/models/build.py."""
+    """Scheme of the first weights; see luban/models/initialise.py."""
 
     def __post_init__(self) -> None:
         _positive(self, "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "ffn_dim")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from luban.config import nearest
 from luban.errors import CheckpointError, ConfigError
 from luban.models.config import HeadConfig, ModelConfig, TransformerConfig, Trunk
+from luban.models.width import attention_scale, score_scale
 
 Json = dict[str, Any]
 ACTIVATIONS = {
@@ -143,13 +144,22 @@ class Family:
 
     def build(self, fields: Json, head: HeadConfig | None = None) -> ModelConfig:
         """Return the config of fields of the trunk and the model; `encoder` holds what differs there."""
-        whole = self.choices(fields | {"head": head}) | fields
+        whole = self.choices(fields | {"head": head})
+        if fields.get("init") == "mup":
+            whole["attention_scale"] = attention_scale(fields.get("head_dim") or whole["head_dim"])
+        whole |= fields
         of_encoder = whole.pop("encoder", {})
         model, trunk = _split_fields(whole, self.trunk)
         config = ModelConfig(
             family=self.name, trunk=self.trunk(**trunk), **model, **_encoder(trunk, of_encoder)
         )
-        return dataclasses.replace(config, head=self.fit_head(head or HeadConfig(kind="none"), config))
+        return dataclasses.replace(config, head=self.fit(head or HeadConfig(kind="none"), config))
+
+    def fit(self, head: HeadConfig, config: ModelConfig) -> HeadConfig:
+        """Return a head as the family, and the width where the weights depend on it, want it."""
+        fitted = self.fit_head(head, config)
+        is_scaled = head.kind == "tokens" and getattr(config.trunk, "init", "normal") == "mup"
+        return dataclasses.replace(fitted, scale=score_scale(config.dim)) if is_scaled else fitted
 
     def read(self, config: Json) -> ModelConfig:
         """Read config.json of the family's format, all but the head."""

@@ -36,9 +36,7 @@ def read_config(folder: Path, *, head: HeadConfig | None = None) -> ModelConfig:
     config, path = _json(folder), folder / CONFIG
     if config.get("model_type") == OWN:
         own = _read_own(config, path)
-        return (
-            own if head is None else dataclasses.replace(own, head=FAMILIES[own.family].fit_head(head, own))
-        )
+        return own if head is None else dataclasses.replace(own, head=FAMILIES[own.family].fit(head, own))
     family = _family(config, path)
     return _read(config, family, path, head)
 
@@ -110,7 +108,7 @@ def _family(config: Json, path: Path) -> Family:
 def _read(config: Json, family: Family, path: Path, head: HeadConfig | None = None) -> ModelConfig:
     model = family.read(config)
     if head is not None:
-        return dataclasses.replace(model, head=family.fit_head(head, model))
+        return dataclasses.replace(model, head=family.fit(head, model))
     assert family.format is not None
     found = family.format.read_head(config, family.fit_head(_read_head(config, family, path), model))
     return dataclasses.replace(model, head=found)

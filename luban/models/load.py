@@ -14,10 +14,10 @@ from torch import Tensor
 from luban.errors import CheckpointError
 from luban.files import write_json
 from luban.log import Log
-from luban.models.build import constants, initialise
 from luban.models.config import HeadConfig, ModelConfig
 from luban.models.family import Format, Name
 from luban.models.folder import CONFIG, OWN, format_of, read_config, write_config
+from luban.models.initialise import constants, initialise
 from luban.models.model import Model
 from luban.models.weights import SHARD_BYTES, read_weights, write_weights
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from luban.models.build import initialise
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.heads import HEADS
+from luban.models.initialise import initialise
 from luban.models.model import Model
 
 
@@ -18,7 +18,7 @@ def swap_head(model: Model, head: HeadConfig, seed: int = 1) -> Model:
     A token head that is tied goes on using the stem's embedding. `load_model(folder, head=...)` does
     the same while reading a folder.
     """
-    config = dataclasses.replace(model.config, head=FAMILIES[model.config.family].fit_head(head, model.config))
+    config = dataclasses.replace(model.config, head=FAMILIES[model.config.family].fit(head, model.config))
     pooler = getattr(model.head, "pooler", None)
     embedding = model.stem.tokens.weight
     model.config = config
