@@ -1,23 +1,28 @@
-"""Check the documentation against the code; `--write` regenerates the settings reference.
+"""Check the documentation against the code; `--write` regenerates what is drawn from it.
 
-Held here: links lead somewhere; every `luban` command names a verb and options that exist; make targets
-exist; Python blocks compile; both READMEs show the same commands; docs/settings.md is what the code says.
+Held here: links lead somewhere, and a name that links to a Python file is defined there; paths exist; every
+`luban` command parses, its settings too; make targets exist; Python blocks compile; English and Chinese pages
+come in pairs with the same commands, code and headings; docs/settings.md and the tables of what sets a family
+apart are what the code says.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import doctest
 import inspect
 import re
 import shlex
 import sys
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
+GUIDES = {language: ROOT / "docs" / language for language in ("en", "zh")}
 PAGES = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
 
 
@@ -25,8 +30,14 @@ def main() -> int:
     """Print every fault found; return 1 if there is one."""
     if "--write" in sys.argv:
         SETTINGS.write_text(settings_reference(), encoding="utf-8")
-    faults = [f for page in PAGES for f in (*links(page), *commands(page), *python_blocks(page))]
+        for page in PAGES:
+            page.write_text(with_tables(page.read_text("utf-8")), encoding="utf-8")
+    faults = [
+        f for page in PAGES for f in (*links(page), *commands(page), *python_blocks(page), *drawn(page))
+    ]
+    faults += [f for folder in GUIDES.values() for page in folder.glob("**/*.md") for f in paths(page)]
     faults += same_commands(ROOT / "README.md", ROOT / "README.zh.md")
+    faults += in_pairs()
     if not SETTINGS.exists() or SETTINGS.read_text("utf-8") != settings_reference():
         faults.append("docs/settings.md is not what the code says: run python docs/check.py --write")
     print("\n".join(faults) or f"docs: {len(PAGES)} pages hold")
@@ -48,10 +59,47 @@ def shell_commands(page: Path) -> list[str]:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield a fault for each relative link that leads nowhere."""
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
-        if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
+    """Yield a fault for each relative link that leads nowhere, or to code that lacks the name it shows."""
+    for text, target in re.findall(r"\[([^]]*)\]\(([^)#\s]+)", page.read_text("utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = page.parent / target
+        if not file.exists():
             yield f"{page.name}: link to {target} leads nowhere"
+        elif (
+            file.suffix == ".py"
+            and (name := re.fullmatch(r"`([A-Za-z_][\w.]*)`", text))
+            and name[1] not in defined(file)
+        ):
+            yield f"{page.name}: {target} defines no {name[1]}"
+
+
+@cache
+def defined(file: Path) -> frozenset[str]:
+    """Return what a Python file defines: its own names, and those of its classes as Class.name."""
+    found = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        names = _names(node)
+        found |= names
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{name}" for inner in node.body for name in _names(inner)}
+    return frozenset(found)
+
+
+def _names(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return {t.id for t in targets if isinstance(t, ast.Name)}
+
+
+def paths(page: Path) -> Iterator[str]:
+    """Yield a fault for each path of the project that a page names and that does not exist."""
+    for path in re.findall(
+        r"`((?:luban|docs|tests|recipes|benchmarks|experiments)/[^\s`]*)`", page.read_text("utf-8")
+    ):
+        if not (ROOT / path).exists():
+            yield f"{page.name}: {path} does not exist"
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -66,35 +114,159 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def _luban_faults(words: list[str]) -> Iterator[str]:
+    """Parse a command line as the program does, and the settings of one that trains or runs a recipe."""
     import typer
 
-    from luban.cli.main import build_app
+    from luban.cli.main import USAGE_ERROR, build_app
+    from luban.errors import LubanError
 
     command: typing.Any = typer.main.get_command(build_app())
-    while words and hasattr(command, "commands") and not words[0].startswith("-"):
-        if words[0] not in command.commands:
-            yield f"there is no command {words[0]}"
-            return
-        command, words = command.commands[words[0]], words[1:]
-    known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
-    yield from (
-        f"there is no option {w}" for w in words if w.startswith("-") and w.split("=")[0] not in known
+    verb = words[0]
+    try:
+        while hasattr(command, "commands") and words and words[0] in command.commands:
+            command, words = command.commands[words[0]], words[1:]
+        given = command.make_context(verb, list(words)).params
+        if verb == "run":
+            _check_recipe(given)
+        elif verb == "train":
+            _check_settings(given)
+    except USAGE_ERROR as e:
+        yield e.format_message()  # type: ignore[attr-defined]
+    except LubanError as e:
+        yield e.problem
+    except typer.Exit:
+        pass  # --help and --version
+
+
+def _check_recipe(given: dict[str, typing.Any]) -> None:
+    from luban.recipe import load_recipe
+
+    if not given["recipe"].startswith("runs/"):  # what a run wrote is not here
+        load_recipe(given["recipe"], list(given["sets"]))
+
+
+def _check_settings(given: dict[str, typing.Any]) -> None:
+    from luban.cli.stage import one_stage
+
+    one_stage(
+        getattr(given["task"], "value", given["task"]), "train", {}, Path("x"), sets=list(given["sets"])
     )
 
 
 def python_blocks(page: Path) -> Iterator[str]:
-    """Yield a fault for each Python block that is not Python."""
+    """Yield a fault for each Python block that is not Python; of a session, the lines after >>> count."""
     for block in blocks(page, "python"):
         try:
+            if block.startswith(">>>"):
+                block = "".join(e.source for e in doctest.DocTestParser().get_examples(block))
             compile(block, page.name, "exec")
-        except SyntaxError as e:
+        except (SyntaxError, ValueError) as e:
             yield f"{page.name}: python block: {e}"
+
+
+def in_pairs() -> list[str]:
+    """Return the faults of pages that exist in one language only, or that say other things there."""
+    english, chinese = ({p.relative_to(f) for p in f.glob("**/*.md")} for f in GUIDES.values())
+    faults = [f"docs: only one language has {page}" for page in sorted(english ^ chinese)]
+    for page in sorted(english & chinese):
+        one, other = (folder / page for folder in GUIDES.values())
+        faults += same_commands(one, other)
+        if list(blocks(one, "python")) != list(blocks(other, "python")):
+            faults.append(f"{page}: the Python blocks differ between the languages")
+        levels = [re.findall(r"^(#+) ", p.read_text("utf-8"), re.M) for p in (one, other)]
+        if levels[0] != levels[1]:
+            faults.append(f"{page}: the headings differ between the languages")
+        if _formulas(one) != _formulas(other):
+            faults.append(f"{page}: the formulas differ between the languages")
+    return faults
+
+
+def _formulas(page: Path) -> list[str]:
+    return re.findall(r"^\$\$\n(.*?)^\$\$", page.read_text("utf-8"), re.M | re.S)
 
 
 def same_commands(one: Path, other: Path) -> list[str]:
     """Return a fault if two pages do not show the same commands."""
     difference = sorted(set(shell_commands(one)) ^ set(shell_commands(other)))
     return [f"only one of {one.name} and {other.name} shows: {line}" for line in difference]
+
+
+TABLE = re.compile(r"(<!-- config (.*?) -->\n).*?(<!-- end -->)", re.S)
+SIZES = (
+    "dim",
+    "n_layers",
+    "n_heads",
+    "n_kv_heads",
+    "head_dim",
+    "ffn_dim",
+    "max_len",
+    "vocab_size",
+    "source_max_len",
+)
+"""What a size decides, not a family."""
+OWN = ("family", "trunk", "encoder", "head", "labels", "n_classes", "pool")
+"""Parts that are shown field by field, or that a task decides."""
+OF_POSITION = {
+    "rotary": ("rope_theta", "rope_scaling", "rotary_dim"),
+    "relative": ("n_buckets", "max_distance"),
+    "none": (),
+}
+UNUSED = {
+    kind: tuple(name for other, names in OF_POSITION.items() if other != kind for name in names)
+    for kind in OF_POSITION
+}
+"""Settings of other kinds of positions than a model's own."""
+
+
+def drawn(page: Path) -> Iterator[str]:
+    """Yield a fault if a table of settings is not what the code says."""
+    text = page.read_text("utf-8")
+    if text != with_tables(text):
+        yield f"{page.name}: a table is not what the code says: run python docs/check.py --write"
+
+
+def with_tables(text: str) -> str:
+    """Return the text with each table drawn anew, as `<!-- config gpt2 llama -->` asks for it."""
+    return TABLE.sub(lambda m: m[1] + config_table(*m[2].split()) + m[3], text)
+
+
+@cache
+def config_table(*names: str) -> str:
+    """Return the fields in which models differ, sizes aside, and what only one has. A name: FAMILY[:SIZE]."""
+    columns = {name: _fields(name) for name in names}
+    rows = [f"| | {' | '.join(f'`{name}`' for name in names)} |", f"| --- |{' --- |' * len(names)}"]
+    for key in dict.fromkeys(k for fields in columns.values() for k in fields):
+        values = [fields.get(key, "–") for fields in columns.values()]
+        if len(set(values)) > 1 and values.count("–") < len(values) - 1:
+            rows.append(f"| `{key}` | {' | '.join(values)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _fields(name: str) -> dict[str, str]:
+    from luban.models.families import FAMILIES
+
+    family, _, size = name.partition(":")
+    config = FAMILIES[family].config(size or next(iter(FAMILIES[family].sizes)), vocab_size=1000)
+    trunk: typing.Any = config.trunk
+    unused = UNUSED.get(trunk.position, UNUSED["none"])
+    found = {"trunk": type(trunk).__name__, "encoder": _shown(config.encoder is not None)}
+    found |= {name: _shown(getattr(trunk, name)) for name in ("sight", "position")}
+    if hasattr(trunk, "n_kv_heads"):
+        found["n_heads / n_kv_heads"] = str(trunk.n_heads // trunk.n_kv_heads)
+    for prefix, part in {"": trunk, "model.": config, "head.": config.head}.items():
+        for field in dataclasses.fields(part):
+            is_part = field.name not in SIZES + OWN + unused and not field.name.endswith(("_id", "dropout"))
+            if is_part and prefix + field.name not in found:
+                found[prefix + field.name] = _shown(getattr(part, field.name))
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def settings_reference() -> str:
