@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,11 @@ from luban.files import hash_bytes
 ROOT = Path(__file__).parent
 BUNDLED = ROOT / "bundled"
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+luban(?:\.([\w.]+))?(?:\s+import\s+\(?([\w, \n]+))?", re.M)
+
+
+def home_folder() -> Path:
+    """Return the folder for what Luban remembers between runs: LUBAN_HOME, else ~/.cache/luban."""
+    return Path(os.environ.get("LUBAN_HOME") or Path.home() / ".cache" / "luban")
 
 
 def find_input(value: str) -> Path:

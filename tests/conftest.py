@@ -11,8 +11,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUBAN_HOME", str(tmp_path / "home"))
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    # Compiled once for all tests, as it is once for all runs of a user.
+    (home / "native").symlink_to(request.config.cache.mkdir("native"), target_is_directory=True)
+    monkeypatch.setenv("LUBAN_HOME", str(home))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from luban.generate.twin import fast_twin
 from luban.models.cache import Cache
 from luban.models.model import Model
 
@@ -42,7 +43,7 @@ class Reader:
     """What rows have read, and the scores of their next tokens in `logits` (B, V)."""
 
     def __init__(self, model: Model, prompts: Prompts, n_new: int):
-        self.model = model
+        self.model = fast_twin(model)
         parameter = next(model.parameters())
         self._device = parameter.device
         longest = max(map(len, prompts.ids))

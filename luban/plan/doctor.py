@@ -108,7 +108,8 @@ def _compiler() -> list[Check]:
     fix = "apt install g++ (Debian), xcode-select --install (macOS)"
     command = next((c for c in (os.environ.get("CXX", ""), "c++", "g++", "clang++") if shutil.which(c)), None)
     if command is None:
-        return [Check("compiler", "warning", "no C++ compiler; torch.compile cannot be used", fix)]
+        found = "no C++ compiler: writing text is slower, and torch.compile cannot be used"
+        return [Check("compiler", "warning", found, fix)]
     version = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, timeout=20)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "check.cpp")

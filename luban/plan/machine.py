@@ -13,6 +13,7 @@ from pathlib import Path
 from luban.device import available_cores
 from luban.errors import DiskError
 from luban.files import write_json
+from luban.places import home_folder
 
 CGROUPS = Path("/sys/fs/cgroup")
 RATE_IS_GOOD_FOR_SECONDS = 7 * 24 * 3600
@@ -25,11 +26,6 @@ class Memory:
     total: int
     free: int
     limited: bool = False
-
-
-def home_folder() -> Path:
-    """Return the folder for what Luban remembers between runs: LUBAN_HOME, else ~/.cache/luban."""
-    return Path(os.environ.get("LUBAN_HOME") or Path.home() / ".cache" / "luban")
 
 
 def usable_cores(cgroups: Path = CGROUPS) -> float:

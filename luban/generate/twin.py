@@ -1,0 +1,110 @@
+"""A twin of a model, for decoding: the same weights, read by native kernels."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from luban import native
+from luban.models.heads import TokensHead
+from luban.native import ThinLinear
+
+M = TypeVar("M", bound=nn.Module)
+
+_TWINS: WeakKeyDictionary[nn.Module, tuple[object, nn.Module]] = WeakKeyDictionary()
+"""The twin of each living model and the state that it was made from: making one reads all weights."""
+
+
+def fast_twin(model: M) -> M:
+    """Return a model that shares all weights with `model` and decodes faster on a CPU; or `model` itself.
+
+    The model given is not touched, so others may train or read it meanwhile. The twin does not follow a
+    later change of weights or modules: ask for it where decoding starts; an unchanged model has it ready.
+    """
+    parameter = next(model.parameters(), None)
+    if parameter is None or not parameter.is_cpu or parameter.dtype != torch.float32:
+        return model
+    if not native.is_available():
+        return model
+    state = _state(model)
+    made_from, twin = _TWINS.get(model, (None, model))
+    if made_from != state:
+        twin = _twin(model, {})
+        _TWINS[model] = state, twin
+    return twin  # type: ignore[return-value]
+
+
+def _state(model: nn.Module) -> object:
+    """Return what differs once a module was replaced or a weight was written."""
+    modules = [(id(m), id(m.__dict__.get("forward"))) for m in model.modules()]
+    weights = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
+    return modules, weights
+
+
+class FastLinear(nn.Linear):
+    """nn.Linear that takes a few rows at a time through a native kernel."""
+
+    thin: ThinLinear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_in) -> (..., n_out)."""
+        return self.thin(x) if self.thin.takes(x) else super().forward(x)
+
+
+class FastTokensHead(TokensHead):
+    """TokensHead that takes a few rows at a time through a native kernel."""
+
+    thin: ThinLinear
+
+    def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Score every token at every position."""
+        x = self.features(hidden).contiguous()
+        return self.thin(x) if self.thin.takes(x) else super().forward(hidden, documents)
+
+
+class FastRMSNorm(nn.RMSNorm):
+    """nn.RMSNorm of a few rows in one native call instead of six."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep (..., C)."""
+        if x.dtype != torch.float32 or not x.is_contiguous() or torch.is_grad_enabled():
+            return super().forward(x)
+        return native.rms_norm(x, self.weight, self.eps or torch.finfo(torch.float32).eps)
+
+
+def _twin(module: M, made: dict[int, nn.Module]) -> M:
+    """Copy containers and the modules with a fast form; share all other leaves."""
+    if id(module) not in made:
+        made[id(module)] = _convert(module, made)
+    return made[id(module)]  # type: ignore[return-value]
+
+
+def _convert(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
+    if type(module) is nn.Linear and ThinLinear.suits(module.weight, module.bias):
+        return _thin(module, FastLinear)
+    if type(module) is nn.RMSNorm and module.weight is not None and module.weight.ndim == 1:
+        return _as(module, FastRMSNorm)
+    if not module._modules and not isinstance(module, TokensHead):
+        return module
+    twin = copy.copy(module)
+    twin.training = False
+    twin._modules = {n: m if m is None else _twin(m, made) for n, m in module._modules.items()}
+    if type(twin) is TokensHead and ThinLinear.suits(twin.weight, twin.bias):
+        return _thin(twin, FastTokensHead)
+    return twin
+
+
+def _thin(module: nn.Linear | TokensHead, kind: type[FastLinear | FastTokensHead]) -> nn.Module:
+    twin = _as(module, kind)
+    twin.thin = ThinLinear(module.weight, module.bias)
+    return twin
+
+
+def _as(module: nn.Module, kind: type[M]) -> M:
+    twin = copy.copy(module)
+    twin.__class__ = kind
+    return twin  # type: ignore[return-value]

@@ -1,0 +1,9 @@
+"""Kernels in C++ for work that PyTorch is slow at on a CPU, each with the same result as its PyTorch form."""
+
+from __future__ import annotations
+
+from luban.native.build import is_available
+from luban.native.linear import ThinLinear
+from luban.native.norm import rms_norm
+
+__all__ = ["ThinLinear", "is_available", "rms_norm"]

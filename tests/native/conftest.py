@@ -1,0 +1,10 @@
+import pytest
+
+from luban import native
+
+
+@pytest.fixture
+def kernels(own_home):
+    """Built and loaded, or the test is skipped."""
+    if not native.is_available():
+        pytest.skip("there is no C++ compiler here")
