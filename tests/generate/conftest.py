@@ -1,5 +1,7 @@
 """A tiny tokenizer and tiny decoders that write at random."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -21,8 +23,11 @@ def writer(tokenizer):
     """writer("gpt2"): a model whose scores are far apart, so that rounding never decides."""
 
     def build(family="gpt2", **changes):
-        sizes = {"dim": 32, "n_layers": 2, "max_len": 40} | changes
-        model = build_model(FAMILIES[family].config("tiny", vocab_size=tokenizer.vocab_size, **sizes)).eval()
+        sizes = {"dim": 32, "n_layers": 2, "max_len": 40, "vocab_size": tokenizer.vocab_size} | changes
+        config = FAMILIES[family].config("tiny", **sizes)
+        if config.encoder is not None:
+            config = dataclasses.replace(config, start_id=0, eos_id=tokenizer.eos_id)
+        model = build_model(config).eval()
         generator = torch.Generator().manual_seed(4)
         with torch.no_grad():
             for parameter in model.parameters():
