@@ -14,6 +14,7 @@ from torch import Tensor
 from luban.errors import CheckpointError
 from luban.files import write_json
 from luban.log import Log
+from luban.models.changes import Changes, apply_changes
 from luban.models.config import HeadConfig, ModelConfig
 from luban.models.family import Format, Name
 from luban.models.folder import CONFIG, OWN, format_of, read_config, write_config
@@ -36,15 +37,25 @@ class LoadReport:
     """Our parameters that the checkpoint does not hold; freshly initialised."""
     buffers: tuple[str, ...] = ()
     """Their tensors that are constants, not weights."""
+    resized: tuple[str, ...] = ()
+    """Our parameters that were given another shape."""
+    reinitialised: tuple[str, ...] = ()
+    """Our parameters that begin anew though the checkpoint holds them."""
 
 
 def load_model(
-    folder: Path, *, head: HeadConfig | None = None, log: Log | None = None, seed: int = 1
+    folder: Path,
+    *,
+    head: HeadConfig | None = None,
+    changes: Changes | None = None,
+    log: Log | None = None,
+    seed: int = 1,
 ) -> Model:
     """Read a model in float32, ready to be used.
 
-    `head` replaces the folder's own head; its new weights are drawn by `seed`. What was dropped and
-    what is new stands in `model.load_report`, and goes to the log.
+    `head` replaces the folder's own head; `changes` are made once all is read. New weights are drawn by
+    `seed`. What was dropped or changed and what is new stands in `model.load_report`, and goes to the
+    log, a line a tensor; that a tensor is left out in silence cannot happen.
     """
     config = read_config(folder, head=head)
     weights = read_weights(folder)
@@ -60,11 +71,27 @@ def load_model(
     model.load_state_dict(found, strict=False, assign=True)
     model.tie()
     initialise(model, seed, only=frozenset(matching.fresh))
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    resized, anew = apply_changes(model, changes or Changes(), seed)
+    report = dataclasses.replace(report, resized=resized, reinitialised=anew)
     model.load_report = report
-    for word, names in (("not loaded", report.dropped), ("newly initialised", report.new)):
-        if names and log:
-            log.say(f"{folder}: {word}: {', '.join(names)}", tensors=list(names))
+    if log:
+        _tell(log, folder, report, shapes, model)
     return model.eval()
+
+
+def _tell(
+    log: Log, folder: Path, report: LoadReport, shapes: dict[str, tuple[int, ...]], model: Model
+) -> None:
+    now = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    lines = [
+        *((name, "not loaded") for name in report.dropped),
+        *((name, "newly initialised") for name in report.new),
+        *((name, f"{shapes[name]} made {now[name]}") for name in report.resized),
+        *((name, "not kept: initialised anew") for name in report.reinitialised),
+    ]
+    for name, what in lines:
+        log.say(f"{folder}: {name}: {what}", tensor=name)
 
 
 def save_model(

@@ -80,9 +80,10 @@ def _magnitude(found: Json, factor: float) -> float:
         return float(found["attention_factor"])
     ours, whole = found.get("mscale"), found.get("mscale_all_dim")
     if ours and whole:
-        return _sharpness(factor, ours) / _sharpness(factor, whole)
-    return _sharpness(factor, 1.0)
+        return sharpness(factor, ours) / sharpness(factor, whole)
+    return sharpness(factor)
 
 
-def _sharpness(factor: float, weight: float) -> float:
+def sharpness(factor: float, weight: float = 1.0) -> float:
+    """Return YaRN's magnitude for a stretch by `factor`."""
     return 1.0 if factor <= 1 else 0.1 * weight * math.log(factor) + 1.0

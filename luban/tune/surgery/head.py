@@ -1,4 +1,4 @@
-"""Change a finished model's parts: another head on the trunk it has."""
+"""Another head on the trunk that a model has."""
 
 from __future__ import annotations
 
