@@ -5,6 +5,7 @@ A word2vec file begins with a line of two counts, words and width; a GloVe file 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import os
@@ -217,8 +218,15 @@ def _is_binary(start: bytes, dim: int) -> bool:
     written = row.partition(b" ")[2] or row
     if written.translate(None, NUMERIC):
         return bool(written[-min(64, 4 * dim) :].translate(None, NUMERIC))  # the word may hold a space
-    packed = start.partition(b" ")[2][: 4 * dim]
-    return len(written.split()) != dim and packed != packed.translate(None, CONTROLS)
+    return len(written.split()) != dim and not _is_text(start.partition(b" ")[2][: 4 * dim])
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)  # a character may be cut at the end
+    except UnicodeDecodeError:
+        return False
+    return data == data.translate(None, CONTROLS)
 
 
 def _read_binary(f: IO[bytes], table: _Table, n_words: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import luban.data.passages
 from luban.data.contexts import WordRows, keep_chances
 from luban.data.passages import MAX_WORDS, Passages, encode_passages, read_texts
 from luban.errors import DataError
@@ -114,7 +115,9 @@ def test_held_out_passages_are_whole_and_spread_evenly() -> None:
     assert [len(part.words) for part in empty.hold_out(0.1)] == [0, 0]
 
 
-def test_lines_are_passages_without_their_unknown_words() -> None:
+@pytest.mark.parametrize("group", [1, 2, 9])
+def test_lines_are_passages_without_their_unknown_words(group: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(luban.data.passages, "GROUP_LINES", group)
     tokenizer = train_words(["a b c"], "word")
     found = encode_passages(["a x b\n\n  \nx\nc"], tokenizer)
     assert [tokenizer.token(i) for i in found.words] == ["a", "b", "c"]
