@@ -18,6 +18,7 @@ VERBS = (
     "run",
     "data",
     "tokenizer",
+    "advise",
     "train",
     "predict",
     "generate",

@@ -8,7 +8,7 @@ from typing import Any
 
 from luban.config import resolved
 from luban.files import Manifest, read_json
-from luban.models.config import RecurrentConfig, TransformerConfig
+from luban.models.config import ModelConfig, RecurrentConfig, TransformerConfig
 from luban.models.families import FAMILIES
 from luban.plan.machine import matmul_rate
 from luban.runner import Plan
@@ -103,7 +103,15 @@ def _parameters(settings: dict[str, Any], inputs: Mapping[str, Path]) -> float:
     if not model:
         return USUAL_PARAMETERS
     config = FAMILIES[model.pop("family")].config(model.pop("size"), vocab_size=USUAL_VOCABULARY, **model)
-    head = config.dim * config.vocab_size if "context" in settings else 0
+    return matrix_entries(config, writes="context" in settings)
+
+
+def matrix_entries(config: ModelConfig, *, writes: bool) -> float:
+    """Return the matrix entries that every token passes; `writes`: the vocabulary's too.
+
+    A recurrent layer's count several times: they cost so much more.
+    """
+    head = config.dim * config.vocab_size if writes else 0
     trunk = config.trunk
     if isinstance(trunk, RecurrentConfig):
         return head + RECURRENT_COST * 8.0 * trunk.n_layers * trunk.dim**2
@@ -128,13 +136,14 @@ def _stored_parameters(folder: Path) -> float:
 
 def _input_bytes(plan: Plan, made: Mapping[Path, float]) -> float:
     return sum(
-        made.get(path, UNKNOWN_BYTES) if not path.exists() else _text_bytes(path)
+        made.get(path, UNKNOWN_BYTES) if not path.exists() else text_bytes(path)
         for name, path in plan.inputs.items()
         if name not in ("model", "tokenizer", "vectors")
     )
 
 
-def _text_bytes(path: Path) -> float:
+def text_bytes(path: Path) -> float:
+    """Return the bytes of text in a file or folder, unpacked; those kept, if a stage counted them."""
     manifest = Manifest.read(path) if path.is_dir() else None
     if manifest:
         counts = manifest.facts.get("counts", {})

@@ -24,6 +24,7 @@ from luban.evaluate.metrics import confusion, summary_scores
 from luban.files import read_json, write_json, write_jsonl
 from luban.log import Log
 from luban.models.build import build_model
+from luban.models.choice import choose_classifier
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.folder import read_config
@@ -126,13 +127,10 @@ class _Rows:
 
 def advise(n_rows: int) -> tuple[ModelSettings, str]:
     """Return the model to build from scratch for so many training rows, and why."""
-    if n_rows < 2000:
-        return ModelSettings(family="recurrent", size="tiny", dim=128, dropout=0.4), (
-            f"{n_rows} training rows: a small LSTM, which needs the fewest; "
-            "a pretrained --model would do better"
-        )
-    return ModelSettings(family="bert", size="tiny", dim=128, n_layers=1, dropout=0.2), (
-        f"{n_rows} training rows: a small Transformer encoder; a pretrained --model would do better"
+    choice = choose_classifier(n_rows)
+    return ModelSettings(family=choice.family, size=choice.size, **choice.changes), (
+        f"{n_rows} training rows: {choice.what}; a pretrained --model would do better, and luban advise "
+        "says what else might"
     )
 
 
