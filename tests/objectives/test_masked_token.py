@@ -31,7 +31,7 @@ def test_every_place_is_equally_likely() -> None:
 
 
 def test_padding_and_special_tokens_are_never_hidden_and_do_not_count() -> None:
-    tokens = torch.tensor([[1, 7, 7, 1, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0]])
+    tokens = torch.tensor([[1, 7, 7, 1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]])
     documents = torch.tensor([[1] * 4 + [2] * 8 + [0] * 2])
     drawn = [choose(tokens, documents, MASKING, generator(seed)) for seed in range(50)]
     assert {int(d.sum()) for d in drawn} == {2}  # round(0.15 * 10)

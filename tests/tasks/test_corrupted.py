@@ -56,15 +56,20 @@ def test_a_step_is_the_same_in_any_order_and_another_step_or_seed_is_not(prefix:
     assert not equal(first.at(3)[0], windows(prefix, way, seed=2).at(3)[0])
 
 
-def test_a_window_hides_other_tokens_in_the_next_epoch(prefix: Path) -> None:
-    made = windows(prefix, "masked", batch_size=8)
-    per_epoch = made.windows.n_windows
-    seen: dict[int, set[bytes]] = {}
-    for step in range(1, 3 * per_epoch // 8):
-        for row, number in enumerate((batch := made.at(step)[0]).ids):
-            hidden = (batch.targets[row] != IGNORE).numpy().tobytes()
-            seen.setdefault(number, set()).add(hidden)
-    assert max(map(len, seen.values())) > 1
+def test_what_a_window_hides_is_drawn_anew_at_each_step_and_for_each_seed(prefix: Path) -> None:
+    def noise(step: int, seed: int) -> float:
+        drawn: list[float] = []
+        plain = PackedWindows(prefix, context=24, batch_size=8, seed=seed)
+
+        def corrupt(batch: Batch, generator: torch.Generator) -> Batch:
+            drawn.append(torch.rand((), generator=generator).item())
+            return batch
+
+        CorruptedWindows(plain, corrupt).at(step)
+        return drawn[0]
+
+    assert noise(3, 1) == noise(3, 1)
+    assert len({noise(step, seed) for step in (3, 4) for seed in (1, 2)}) == 4
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,7 +11,7 @@ from luban.models.config import HeadConfig, ModelConfig, NoTrunkConfig, Recurren
 from luban.tasks.pretrain_objective import choose_objective, corruption, n_marks
 from luban.tasks.settings import CorruptionSettings, PretrainSettings
 from luban.tokenizer import Tokenizer
-from tests.objectives.toys import rows
+from tests.objectives.toys import generator, rows
 
 FIELDS = {"dim": 8, "n_layers": 1, "n_heads": 1, "n_kv_heads": 1, "head_dim": 8, "ffn_dim": 8}
 FULL, CAUSAL = TransformerConfig(**FIELDS, sight="full"), TransformerConfig(**FIELDS)
@@ -26,6 +26,7 @@ def config(trunk=CAUSAL, **fields) -> ModelConfig:
 def tokenizer(*more: str, mask: str | None = "<mask>") -> Tokenizer:
     names = ["<pad>", "<end>", "<mask>", *"abcdefg", *more]
     backend = tokenizers.Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, "<pad>"))
+    backend.add_special_tokens(["<pad>", "<end>", "<mask>"])
     return Tokenizer(backend, {"pad_token": "<pad>", "eos_token": "<end>", "mask_token": mask})
 
 
@@ -85,8 +86,10 @@ def test_infill_marks_are_the_tokenizers_own_or_the_last_ids_of_the_vocabulary()
 
 def test_masking_never_hides_special_tokens_and_uses_the_tokenizers_mask() -> None:
     corrupt = corruption("masked", config(FULL), tokenizer(), 1, PretrainSettings())
-    made = [corrupt(rows([[3, 4, 5, 6, 7, 8, 9, 3]]), None) for _ in range(40)]
+    batch, shared = rows([[3, 4, 5, 6, 7, 8, 9, 1]]), generator()
+    made = [corrupt(batch, shared) for _ in range(60)]
     assert sum(int((batch.tokens == 2).sum()) for batch in made) > 20
+    assert {int(t) for batch in made for t in batch.targets.unique()} == {-100, *range(3, 10)}
 
 
 def test_a_tokenizer_without_a_mask_is_an_error() -> None:
