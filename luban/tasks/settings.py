@@ -175,8 +175,12 @@ class VectorsSettings(TrainSettings):
     """Passes over the text; null chooses, unless `steps` is given."""
     steps: Annotated[int, Field(ge=0)] = 0
     """Optimizer steps, instead of `epochs`; 0: count in epochs."""
-    lr: Annotated[float, Field(gt=0, lt=10)] = 1e-2
+    lr: Annotated[float, Field(gt=0, lt=10)] = 5e-2
     """Peak learning rate."""
+    min_lr_share: Share = 0.02
+    """Learning rate at the last step, as a share of the peak."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: NotNegative = 0.0
     """Decoupled decay of the output vectors."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
