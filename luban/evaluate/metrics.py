@@ -1,4 +1,4 @@
-"""Classification metrics in numpy, vectorised over resamples.
+"""Classification metrics in numpy, vectorised over resamples; and error rates of texts by edit distance.
 
 Labels and predictions are class numbers. Everything but calibration is a function of the confusion
 matrix, so a thousand resamples are one array (R, K, K) and one pass over it. A ratio whose denominator
@@ -9,10 +9,12 @@ both as in scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from luban.errors import DataError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -107,6 +109,38 @@ def per_class_table(counts: Ints, names: Sequence[str]) -> dict[str, dict[str, f
     """Return each class's precision, recall, f1 and support by name."""
     scores = class_scores(counts)
     return {name: {k: float(v[i]) for k, v in scores.items()} for i, name in enumerate(names)}
+
+
+def error_rate(
+    references: Sequence[str], hypotheses: Sequence[str], unit: Literal["word", "character"] = "word"
+) -> float:
+    """Return the edits that turn hypotheses into references, per word or character of the references.
+
+    Words are what white space divides, characters all that is no white space. Case and punctuation
+    count: take them out of both first if they should not.
+    """
+    cut = str.split if unit == "word" else (lambda text: [c for c in text if not c.isspace()])
+    pairs = [(cut(r), cut(h)) for r, h in zip(references, hypotheses, strict=True)]
+    n_units = sum(len(reference) for reference, _ in pairs)
+    if not n_units:
+        raise DataError(
+            f"the references hold no {unit} to be wrong about", fix="leave out rows without a reference"
+        )
+    return sum(edit_distance(*pair) for pair in pairs) / n_units
+
+
+def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return the fewest insertions, deletions and replacements between two sequences.
+
+    Source: Wagner and Fischer 1974, "The String-to-String Correction Problem".
+    """
+    above = list(range(len(other) + 1))
+    for i, item in enumerate(one, start=1):
+        row = [i]
+        for j, against in enumerate(other):
+            row.append(min(row[j] + 1, above[j + 1] + 1, above[j] + (item != against)))
+        above = row
+    return above[-1]
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:

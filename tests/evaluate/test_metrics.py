@@ -1,14 +1,19 @@
 """Metrics are scikit-learn's, whole or resampled."""
 
+import random
+
 import numpy as np
 import pytest
 
+from luban.errors import DataError
 from luban.evaluate.metrics import (
     calibration_error,
     calibration_table,
     class_scores,
     classification,
     confusion,
+    edit_distance,
+    error_rate,
     per_class_table,
     summary_scores,
 )
@@ -87,3 +92,33 @@ def test_bins_are_closed_above_so_that_certainty_has_one():
 def test_the_table_of_classes_goes_by_name():
     table = per_class_table(confusion(np.array([0, 1, 1]), np.array([0, 1, 0]), 2), ["消极", "积极"])
     assert table["积极"] == {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "support": 2.0}
+
+
+def fewest_edits(one, other):
+    """The definition, by trying everything."""
+    if not one or not other:
+        return len(one) + len(other)
+    if one[0] == other[0]:
+        return fewest_edits(one[1:], other[1:])
+    return 1 + min(fewest_edits(*p) for p in ((one[1:], other), (one, other[1:]), (one[1:], other[1:])))
+
+
+def test_edit_distance_is_the_fewest_edits_and_a_metric():
+    chance = random.Random(1)
+    texts = ["".join(chance.choices("ab文", k=chance.randrange(6))) for _ in range(12)]
+    for a in texts:
+        assert edit_distance(a, a) == 0
+        for b in texts:
+            assert edit_distance(a, b) == fewest_edits(a, b) == edit_distance(b, a)
+            assert abs(len(a) - len(b)) <= edit_distance(a, b) <= max(len(a), len(b))
+            assert all(edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c) for c in texts)
+
+
+def test_error_rates_are_edits_over_all_the_references():
+    assert error_rate(["the cat sat", "on"], ["the hat sat down", ""]) == 3 / 4
+    assert error_rate(["今天 天气"], ["今天天汽"], unit="character") == 1 / 4
+    assert error_rate(["a b"], ["a  b "]) == 0
+    with pytest.raises(DataError, match="the references hold no word"):
+        error_rate(["", " "], ["a", "b"])
+    with pytest.raises(ValueError, match="zip"):
+        error_rate(["a"], [])
