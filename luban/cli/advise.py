@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ def advise(
         [], help="Language codes, such as zh or en,zh; found in labelled rows by themselves."
     ),
     minutes: float = typer.Option(60.0, help="Longest training on this machine's cores."),
-    model_limit: float | None = typer.Option(None, help="Largest model, in millions of parameters."),
+    model_limit: float = typer.Option(
+        math.inf, help="Largest model, in millions of parameters.", show_default=False
+    ),
     model: str | None = typer.Option(None, help="A pretrained model folder that you have."),
     eval_data: Path | None = typer.Option(None, "--eval", help="For classify: rows to validate on."),
     sets: list[str] = typer.Option([], "--set", help="train.columns.KEY=NAME: where text and label are."),
@@ -44,12 +47,26 @@ def advise(
       luban advise --task classify --data train.csv --languages zh
       luban advise --task pretrain --data texts/ --minutes 600 --json
     """
+    from dataclasses import replace
+
+    from luban.cli.measure import find_languages
     from luban.log import Log
     from luban.plan.advise import advise as find_advice
+    from luban.plan.facts import Wishes, read_languages
 
-    facts, wishes = _ask(
-        task, data, languages, {"minutes": minutes, "model_limit": model_limit}, (model, eval_data, sets, out)
+    wishes = Wishes(
+        task=task,
+        data=str(data or "DATA"),
+        languages=read_languages(languages),
+        minutes=minutes,
+        model_limit=model_limit,
+        out=str(out),
+        sets=tuple(sets),
+        more={"--eval": str(eval_data)} if eval_data else {},
     )
+    facts, texts = _measure(task, data, _columns(sets), eval_data, model)
+    if texts and not languages:
+        wishes = replace(wishes, languages=find_languages(texts))
     advice = find_advice(facts, wishes)
     if as_json:
         Log(as_json=True).result(_row(advice, facts, wishes))
@@ -57,40 +74,24 @@ def advise(
         _print(advice, facts, wishes)
 
 
-def _ask(
-    task: str,
-    data: Path | None,
-    languages: list[str],
-    limits: dict[str, float | None],
-    rest: tuple[str | None, Path | None, list[str], Path],
-) -> tuple[Facts, Wishes]:
-    from dataclasses import replace
-
+def _measure(
+    task: str, data: Path | None, columns: ColumnSettings, eval_data: Path | None, model: str | None
+) -> tuple[Facts, list[str]]:
+    """Return the facts of data, machine and model, and the labelled texts."""
     from luban.cli import measure
     from luban.errors import ConfigError
-    from luban.plan.facts import Facts, Wishes, read_languages
+    from luban.plan.facts import Facts
 
-    model, eval_data, sets, out = rest
-    wishes = Wishes(
-        task=task,
-        data=str(data or "DATA"),
-        languages=read_languages(languages),
-        out=str(out),
-        sets=tuple(sets),
-        more={"--eval": str(eval_data)} if eval_data else {},
-        **{name: limit for name, limit in limits.items() if limit is not None},
-    )
-    columns = _columns(sets)
+    found: dict[str, Any] = {}
+    texts: list[str] = []
     if data is None and task in MEASURED:
         raise ConfigError(f"--task {task} needs --data to advise on", fix="add --data FILE")
-    found: dict[str, Any] = {}
     if task == "classify" and data:
-        found, seen = measure.measure_rows(data, columns, eval_data)
-        wishes = replace(wishes, languages=wishes.languages or seen)
+        found, texts = measure.measure_rows(data, columns, eval_data)
     elif data:
         found = (measure.measure_text if task == "pretrain" else measure.count_rows)(data)
     given = measure.measure_model(model) if model else None
-    return Facts(**found, **measure.measure_machine(), given=given), wishes
+    return Facts(**found, **measure.measure_machine(), given=given), texts
 
 
 def _columns(sets: list[str]) -> ColumnSettings:

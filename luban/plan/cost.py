@@ -70,15 +70,18 @@ def cost_of(outcome: Outcome, facts: Facts) -> Cost:
 
 
 def _steps(outcome: Outcome, facts: Facts, parameters: int, per_step: int) -> tuple[int, int]:
-    """Steps of the full training, and the fewest that make sense, which no data make fewer."""
+    """Steps of the full training, and the fewest that make sense.
+
+    More data never make these more, so that time never argues for a smaller model because there are more.
+    """
     least = LEAST_STEPS[outcome.method]
     if outcome.trains == "classify":
         return max(least, round(USUAL_EPOCHS * facts.rows * facts.mean_tokens / per_step)), least
     readable = USEFUL_PASSES * facts.tokens
     if outcome.method == "fine-tune":
         return max(least, facts.tokens // per_step), least
-    enough = TOKENS_PER_PARAMETER * parameters
-    return max(least, min(enough, readable) // per_step), enough // per_step
+    full = max(least, min(TOKENS_PER_PARAMETER * parameters, readable) // per_step)
+    return full, full
 
 
 def _size(outcome: Outcome) -> tuple[int, float]:

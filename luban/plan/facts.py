@@ -68,8 +68,8 @@ class Facts:
     """Share of texts that repeat another one or nearly."""
     tokens: int = 0
     """Tokens of text without labels."""
-    is_sharded: bool = False
-    """Whether that text is token shards already."""
+    made_by: str = ""
+    """Stage that prepared that text: clean, dedup, split or shard."""
     memory: int = 0
     """Free bytes."""
     rate: float = 5e10
