@@ -28,7 +28,9 @@ def load(folder: str | Path) -> tuple[Model, Tokenizer]:
     from luban.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(Path(folder))  # quick, and the likelier of the two to be missing
-    return load_model(Path(folder)), tokenizer
+    model = load_model(Path(folder))
+    tokenizer.check_fits(model.config.vocab_size, Path(folder))
+    return model, tokenizer
 
 
 def save(model: Model, tokenizer: Tokenizer, folder: str | Path) -> None:

@@ -132,15 +132,22 @@ class Family:
         """Return the config of a named size with changes to any field of the trunk or the model.
 
         A width or a number of heads that changes takes those that depend on it along in the size's
-        own ratio, unless they are given too.
+        own ratio, unless they are given too. `tied` is a change of the head.
         """
         if size not in self.sizes:
             raise ConfigError(
                 f"model.size = {size!r} is no size of {self.name}", fix=nearest(size, self.sizes)
             )
         fields = _in_ratio(dict(self.sizes[size]), changes) | {"vocab_size": vocab_size}
-        head = fields.pop("head", None) or self.default_head
-        return self.build(fields, head)
+        head, tied = fields.pop("head", None) or self.default_head, fields.pop("tied", None)
+        config = self.build(fields, head if tied is None else dataclasses.replace(head, tied=tied))
+        if tied not in (None, config.head.tied) or (tied is not None and config.head.kind != "tokens"):
+            raise ConfigError(
+                f"model.tied = {tied}, but the head of this {self.name} model is not to be "
+                f"{'tied' if tied else 'untied'}",
+                fix="leave it out",
+            )
+        return config
 
     def build(self, fields: Json, head: HeadConfig | None = None) -> ModelConfig:
         """Return the config of fields of the trunk and the model; `encoder` holds what differs there."""

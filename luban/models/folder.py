@@ -59,7 +59,8 @@ def write_config(config: ModelConfig) -> tuple[Json, Format | None]:
             return written, form
     own = resolved(config)
     own["trunk"]["kind"] = next(kind for kind, cls in TRUNKS.items() if type(config.trunk) is cls)
-    return {"architectures": ["LubanModel"], "model_type": OWN, "dtype": "float32", OWN: own}, None
+    named = {"architectures": ["LubanModel"], "model_type": OWN, "dtype": "float32"}
+    return named | _write_labels(config.head) | {OWN: own}, None
 
 
 def _json(folder: Path) -> Json:
@@ -154,14 +155,17 @@ def _write(config: ModelConfig, family: Family, form: Format) -> Json:
         "tie_word_embeddings": head.tied,
         **family.write(config),
     }
-    if head.labels:
-        written["id2label"] = {str(i): label for i, label in enumerate(head.labels)}
-        written["label2id"] = {label: i for i, label in enumerate(head.labels)}
+    written |= _write_labels(head)
     if head.kind in ("classes", "vector"):
         written[OWN] = {"pool": head.pool}
     if head.kind == "vector":
         written[OWN]["head"] = head.kind
     return written
+
+
+def _write_labels(head: HeadConfig) -> Json:
+    by_id = {str(i): label for i, label in enumerate(head.labels)}
+    return {"id2label": by_id, "label2id": {v: int(k) for k, v in by_id.items()}} if by_id else {}
 
 
 def _reads_back(written: Json, config: ModelConfig) -> bool:

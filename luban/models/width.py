@@ -33,6 +33,11 @@ def hidden_gain(dim: int) -> float:
     return math.sqrt(BASE_DIM / dim)
 
 
+def lr_dim(config: ModelConfig) -> int:
+    """Return the width that a learning rate is for: the model's own, or the base of one begun by "mup"."""
+    return BASE_DIM if getattr(config.trunk, "init", "normal") == "mup" else config.dim
+
+
 def width_lr_scale(model: nn.Module, config: ModelConfig) -> Callable[[str], float]:
     """Return the function from a parameter's name to its multiple of Adam's learning rate.
 

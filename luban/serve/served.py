@@ -96,6 +96,7 @@ def _open_writer(folder: Path, name: str) -> Writer:
     from luban.tokenizer import load_tokenizer
 
     model, tokenizer = load_model(folder), load_tokenizer(folder)
+    tokenizer.check_fits(model.config.vocab_size, folder)
     if getattr(model.config.trunk, "sight", "causal") != "causal":
         raise CheckpointError(
             f"{folder} fills gaps; it cannot write on from a prompt",

@@ -28,14 +28,16 @@ from luban.models.choice import choose_classifier
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.folder import read_config
-from luban.models.load import load_model, save_model
+from luban.models.load import save_model
 from luban.models.model import Model
 from luban.models.vectors import place_vectors
+from luban.models.width import lr_dim, width_lr_scale
 from luban.objectives.classes import classes
 from luban.records import Batch, Example, Loss
 from luban.stages import Facts
 from luban.tasks.sequences import Sequences, encode_texts
 from luban.tasks.settings import ClassifySettings, ModelSettings
+from luban.tasks.start import new_config, open_model, refuse_surgery
 from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
@@ -78,7 +80,7 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
         out,
         log,
         evaluate=partial(_evaluate, model, held_out.batches, len(labels)),
-        lr_scale=lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay),
+        lr_scale=_lr_scale(model, settings),
     )
     _save(model, tokenizer, max_len, held_out.texts, out)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
@@ -171,7 +173,18 @@ def _tokenizer_and_model(
             raise ConfigError("a model folder has vectors of its own", fix="leave out model or vectors")
         config = read_config(folder)
         head = _head(labels, settings.pool or FAMILIES[config.family].pool)
-        return load_tokenizer(folder), load_model(folder, head=head, log=log, seed=settings.seed)
+        given = inputs.get("tokenizer")
+        if given and not settings.surgery.extend_vocabulary:
+            raise ConfigError(
+                "a model folder has a tokenizer of its own",
+                fix="leave out tokenizer, or set surgery.extend_vocabulary",
+            )
+        new = load_tokenizer(given) if given else None
+        model = open_model(folder, settings.surgery, head=head, tokenizer=new, log=log, seed=settings.seed)
+        tokenizer = new or load_tokenizer(folder)
+        tokenizer.check_fits(model.config.vocab_size, folder)
+        return tokenizer, model
+    refuse_surgery(settings.surgery)
     choice, why = (settings.model, "") if settings.model else advise(len(train))
     known = _Known.read(inputs, log)
     if known and not (settings.model and settings.model.dim):
@@ -180,18 +193,8 @@ def _tokenizer_and_model(
     if why:
         log.say(why)
     tokenizer = _tokenizer(settings, inputs, out, choice.family, train, known)
-    changes = {
-        k: v for k, v in dataclasses.asdict(choice).items() if v is not None and k not in ("family", "size")
-    }
-    config = FAMILIES[choice.family].config(
-        choice.size,
-        vocab_size=tokenizer.vocab_size,
-        head=_head(labels, settings.pool or FAMILIES[choice.family].pool),
-        pad_id=tokenizer.pad_id,
-        bos_id=tokenizer.bos_id,
-        eos_id=tokenizer.eos_id,
-        **changes,
-    )
+    head = _head(labels, settings.pool or FAMILIES[choice.family].pool)
+    config = new_config(choice, tokenizer, head)
     model = build_model(config, seed=settings.seed)
     if known:
         place_vectors(model, token_words(tokenizer), known.words, known.matrix, log)
@@ -252,7 +255,7 @@ def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: b
         settings,
         epochs=None,
         steps=steps,
-        lr=settings.lr or advised_lr(model.config.dim, is_new=is_new),
+        lr=settings.lr or advised_lr(lr_dim(model.config), is_new=is_new),
         evaluate_every_steps=settings.evaluate_every_steps or min(per_epoch, steps),
         save_every_steps=settings.save_every_steps or min(per_epoch, steps),
     )
@@ -261,6 +264,12 @@ def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: b
 def advised_lr(dim: int, *, is_new: bool) -> float:
     """Return a peak learning rate: lower for wide models, and much lower for those that have learnt."""
     return min(2e-3, 1e-3 * 256 / dim) if is_new else min(1e-3, 2e-4 * (384 / dim) ** 2)
+
+
+def _lr_scale(model: Model, settings: ClassifySettings) -> Callable[[str], float]:
+    by_depth = lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay)
+    by_width = width_lr_scale(model, model.config)
+    return lambda name: by_depth(name) * by_width(name)
 
 
 def _objective(settings: ClassifySettings, tokenizer: Tokenizer) -> Callable[[nn.Module, Batch], Loss]:

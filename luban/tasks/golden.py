@@ -81,6 +81,7 @@ def _reloaded(folder: Path) -> Iterator[Ask]:
     from luban.tokenizer import load_tokenizer
 
     model, tokenizer = load_model(folder).eval(), load_tokenizer(folder)
+    tokenizer.check_fits(model.config.vocab_size, folder)
     labels = model.config.head.labels
 
     @torch.no_grad()

@@ -73,6 +73,7 @@ def _load_model_classifier(folder: Path) -> Classifier:
     from luban.tokenizer import load_tokenizer
 
     model, tokenizer = load_model(folder), load_tokenizer(folder)
+    tokenizer.check_fits(model.config.vocab_size, folder)
     if model.config.head.kind != "classes":
         raise CheckpointError(
             f"{folder} is a language model: it has no labels to choose from",

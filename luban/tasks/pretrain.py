@@ -19,14 +19,15 @@ from luban.generate.settings import SamplingSettings
 from luban.generate.writing import generate
 from luban.log import Log
 from luban.models.build import build_model
-from luban.models.families import FAMILIES
-from luban.models.load import load_model, save_model
+from luban.models.load import save_model
 from luban.models.model import Model
+from luban.models.width import width_lr_scale
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
 from luban.tasks.corrupted import Corrupt, CorruptedWindows
 from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
+from luban.tasks.start import new_config, open_model, refuse_surgery
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
 from luban.train.run import run_training
@@ -42,9 +43,12 @@ def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, 
     windows, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
     windows.at(1)  # too little text for a step is said before a model is built
     if "model" in inputs:
-        model = load_model(inputs["model"], log=log)
-        _check_tokenizer(model, tokenizer, inputs["model"], shards)
+        folder, surgery = inputs["model"], settings.surgery
+        model = open_model(folder, surgery, tokenizer=tokenizer, log=log, seed=settings.seed)
+        if not surgery.extend_vocabulary:
+            _check_tokenizer(model, tokenizer, folder, shards)
     else:
+        refuse_surgery(settings.surgery)
         model = _new_model(settings, tokenizer)
     objective = choose_objective(settings.objective, model.config)
     _check_length(model, settings.context)
@@ -61,6 +65,7 @@ def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, 
         settings,
         out,
         log,
+        lr_scale=width_lr_scale(model, model.config),
         evaluate=_evaluation(model, validation, None if writes else corrupt, settings),
         on_evaluate=partial(_samples, model, tokenizer, settings) if writes else None,
     )
@@ -108,16 +113,7 @@ def _windows(prefix: Path, settings: PretrainSettings) -> PackedWindows:
 
 def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:
     """Build a model whose vocabulary is the tokenizer's, and behind it the marks that the objective needs."""
-    chosen = dataclasses.asdict(settings.model)
-    family, size = FAMILIES[chosen.pop("family")], chosen.pop("size")
-    config = family.config(
-        size,
-        vocab_size=tokenizer.vocab_size,
-        pad_id=tokenizer.pad_id,
-        bos_id=tokenizer.bos_id,
-        eos_id=tokenizer.eos_id,
-        **{key: value for key, value in chosen.items() if value is not None},
-    )
+    config = new_config(settings.model, tokenizer)
     n_more = n_marks(choose_objective(settings.objective, config), tokenizer, settings.corruption)
     config = dataclasses.replace(config, vocab_size=config.vocab_size + n_more)
     if config.encoder is not None and config.start_id is None:

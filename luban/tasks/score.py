@@ -197,6 +197,7 @@ def _score_language_model(settings: ScoreSettings, folder: Path, data: Path, out
             fix="name a folder that `luban data shard` wrote, or a file of labelled rows",
         )
     model, tokenizer = load_model(folder), load_tokenizer(folder)
+    tokenizer.check_fits(model.config.vocab_size, folder)
     config = model.config
     if config.head.kind != "tokens" or config.trunk.sight != "causal" or config.encoder is not None:
         raise CheckpointError(f"{folder} is no language model", fix="score it on a file of labelled rows")

@@ -88,6 +88,19 @@ class Tokenizer:
         added = self._backend.get_added_tokens_decoder()
         return frozenset(i for i, t in added.items() if t.special)
 
+    def check_fits(self, n_rows: int, where: Path) -> None:
+        """Refuse a model whose embedding has fewer rows than encoding a text may ask for."""
+        roles = {id: f"{role} token" for role, id in self._ids.items() if id is not None}
+        words = (i for i in reversed(range(self.vocab_size)) if i not in self.special_ids)
+        last = max([*roles, next(words, 0)])
+        if last >= n_rows:
+            raise CheckpointError(
+                f"{where}: the tokenizer's {roles.get(last, 'token')} {self.token(last)!r} has the id "
+                f"{last}, and the model {n_rows} rows",
+                fix="take the model's own tokenizer, or give it the rows: surgery.vocab_size = "
+                f"{self.vocab_size}",
+            )
+
     @cached_property
     def is_byte_level(self) -> bool:
         """Whether tokens are byte sequences, so that every text comes back whole."""
