@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from luban.data.batches import PackedWindows
     from luban.data.xray import Finding, TokenView
     from luban.files import Manifest
     from luban.records import Batch
+    from luban.tasks.corrupted import CorruptedWindows
     from luban.tokenizer import Tokenizer
 
 app = typer.Typer(help="Look at a model's batches, and at the neighbours of its words.", no_args_is_help=True)
@@ -119,7 +121,7 @@ def _look(
     made_by = manifest.stage if manifest else None
     inputs = {k: Path(v["path"]) for k, v in manifest.inputs.items()} if manifest else {}
     if made_by == "pretrain":
-        return _look_at_windows(inputs["shards"], step, _settings("pretrain", manifest, given))
+        return _look_at_windows(inputs["shards"], step, _settings("pretrain", manifest, given), data)
     if made_by == "classify":
         settings = _settings("classify", manifest, given)
         return _look_at_rows(inputs["data"], inputs.get("eval"), step, data, data, settings)
@@ -144,7 +146,7 @@ def _settings(use: str, manifest: Manifest | None, given: tuple[Path | None, lis
     return fill(STAGES[use].settings_class(), override(tree, sets).branch("train"), "train")
 
 
-def _look_at_windows(shards: Path, step: int, settings: Any) -> Seen:
+def _look_at_windows(shards: Path, step: int, settings: Any, model: Path | None = None) -> Seen:
     from luban.data import xray
     from luban.data.batches import PackedWindows
     from luban.data.shards import end_id
@@ -162,7 +164,32 @@ def _look_at_windows(shards: Path, step: int, settings: Any) -> Seen:
     batches = windows.at(step)
     findings = xray.merge([xray.check_windows(b, tokenizer, end) for b in batches])
     findings += [xray.shards_share_no_document(shards, other) for other in ("test", "validation")]
+    if hidden := _hidden(windows, settings, model, tokenizer, end):
+        batches = hidden.at(step)
+        silent = xray.merge([xray.padding_is_silent(b)] for b in batches)
+        findings = [f for f in findings if f.check != silent[0].check] + silent
     return Seen(batches, findings, tokenizer, ())
+
+
+def _hidden(
+    windows: PackedWindows, settings: Any, model: Path | None, tokenizer: Tokenizer, end: int
+) -> CorruptedWindows | None:
+    """Return the windows as an objective that hides a part of them shows them to the model."""
+    from luban.errors import ConfigError
+    from luban.models.folder import read_config
+    from luban.tasks.corrupted import CorruptedWindows
+    from luban.tasks.pretrain_objective import choose_objective, corruption
+
+    if model is None and settings.objective in ("auto", "next_token"):
+        return None
+    if model is None:
+        raise ConfigError(
+            f"what train.objective = {settings.objective} hides depends on the model",
+            fix="name the folder that `luban train` wrote, instead of the shards",
+        )
+    config = read_config(model)
+    corrupt = corruption(choose_objective(settings.objective, config), config, tokenizer, end, settings)
+    return CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else None
 
 
 def _look_at_rows(

@@ -35,17 +35,25 @@ class TokenView:
     document: int
     id: int
     piece: str
-    role: Literal["text", "special", "padding"]
+    role: Literal["text", "special", "padding", "source"]
     supervised: bool
     target_id: int | None
     target: str | None
 
 
 def view_row(batch: Batch, row: int, tokenizer: Tokenizer) -> list[TokenView]:
-    """Return every token of a row with its role, and what the model has to say there."""
+    """Return every token of a row with its role, and what the model has to say there; the source first."""
     targets = batch.targets[row].tolist() if batch.targets.dim() == 2 else [IGNORE] * batch.tokens.shape[1]
     columns = zip(batch.tokens[row].tolist(), batch.documents[row].tolist(), targets, strict=True)
-    return [_view(i, *column, tokenizer) for i, column in enumerate(columns)]
+    return _view_source(batch, row, tokenizer) + [_view(i, *c, tokenizer) for i, c in enumerate(columns)]
+
+
+def _view_source(batch: Batch, row: int, tokenizer: Tokenizer) -> list[TokenView]:
+    if batch.source is None or batch.source_documents is None:
+        return []
+    columns = zip(batch.source[row].tolist(), batch.source_documents[row].tolist(), strict=True)
+    views = [_view(i, token, document, IGNORE, tokenizer) for i, (token, document) in enumerate(columns)]
+    return [view if view.role == "padding" else replace(view, role="source") for view in views]
 
 
 def _view(position: int, token: int, document: int, target: int, tokenizer: Tokenizer) -> TokenView:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.cli.conftest import Command
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -17,6 +19,7 @@ from luban.data.documents import write_documents
 from luban.data.settings import ShardSettings
 from luban.data.shards import shard
 from luban.log import Log
+from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe
 
 TEXTS = [f"{word} 今天天气很好 film number {i}" for i, word in enumerate(("cat", "dog", "fox") * 20)]
@@ -29,9 +32,10 @@ def tokenizer(tmp_path: Path) -> Path:
     return tmp_path / "tokenizer"
 
 
-def make_shards(tmp_path: Path, tokenizer: Path, tests: list[str]) -> Path:
+def make_shards(tmp_path: Path, tokenizer: Path, tests: list[str], validation: Sequence[str] = ()) -> Path:
     row = {"source": "s", "licence": "l", "language": "zh"}
     texts = [(t, "train") for t in TEXTS] + [(t, "test") for t in tests]
+    texts += [(t, "validation") for t in validation]
     (tmp_path / "documents").mkdir()
     (tmp_path / "shards").mkdir()
     rows = [{**row, "id": str(i), "text": t, "split": s} for i, (t, s) in enumerate(texts)]
@@ -147,3 +151,44 @@ def test_mistakes_say_what_to_do(tmp_path: Path, tokenizer: Path, command: Comma
         answer = command("inspect", "batch", *arguments)
         assert answer.code == 2, answer
         assert problem in answer.err
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_what_training_hides_is_what_it_shows(
+    tmp_path: Path, tokenizer: Path, command: Command, family: str
+) -> None:
+    shards = make_shards(
+        tmp_path, tokenizer, ["something else"], ["held out 今天 number 3", "held out film 9"]
+    )
+    sizes = {"family": family, "dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 32}
+    sets = [f"train.model.{key}={value}" for key, value in sizes.items()]
+    sets += [
+        "train.steps=2",
+        "train.context=16",
+        "train.batch_size=4",
+        "train.corruption.n_sentinels=5",
+        "train.threads=1",
+    ]
+    options = [word for item in sets for word in ("--set", item)]
+    trained = command("train", "--task", "pretrain", "--data", shards, "--out", tmp_path / "run", *options)
+    assert trained.code == 0
+    objective = {"bert": "masked", "t5": "span_corruption"}[family]
+    assert f"hidden tokens restored on validation ({objective})" in trained.out
+    assert "bits per byte" not in trained.out
+    answer = command("inspect", "batch", tmp_path / "run", "--step", 2, "--json")
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert answer.code == 0
+    real = PackedWindows(shards / "train", context=16, batch_size=4, seed=1).at(2)[0].tokens[0].tolist()
+    tokens = [line for line in lines if "position" in line]
+    said = [t["target_id"] for t in tokens if t["supervised"]]
+    if family == "bert":
+        assert [t["target_id"] if t["supervised"] else t["id"] for t in tokens] == real
+        assert len(said) == 2
+    else:
+        source = [t["id"] for t in tokens if t["role"] == "source"]
+        n_known = load_tokenizer(tokenizer).vocab_size
+        assert n_known + 4 in source  # the first sentinel is the last id
+        assert {i for i in source + said if i < n_known} >= set(real)
+    refused = command("inspect", "batch", shards, "--set", f"train.objective={objective}", *SMALL)
+    assert refused.code == 2
+    assert "hides depends on the model" in refused.err
