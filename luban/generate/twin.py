@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from luban import native
+from luban.models.attention import Scene, SelfAttention
+from luban.models.cache import LayerCache
 from luban.models.heads import TokensHead
 from luban.native import ThinLinear
 
@@ -76,6 +78,23 @@ class FastRMSNorm(nn.RMSNorm):
         return native.rms_norm(x, self.weight, self.eps or torch.finfo(torch.float32).eps)
 
 
+class FastSelfAttention(SelfAttention):
+    """SelfAttention that reads one new token a row in one native call."""
+
+    def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
+        """Keep (B, T, C)."""
+        if cache is None or x.shape[1] != 1 or not native.can_attend(cache):
+            return super().forward(x, scene, cache)
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = (
+                norm(t.unflatten(-1, (-1, self.head_dim))).flatten(-2)
+                for norm, t in ((self.q_norm, q), (self.k_norm, k))
+            )
+        scale = self.head_dim**-0.5 if self.scale is None else self.scale
+        return self.out(native.attend((q, k, v), cache, scene.turn, scene.mask, scale))
+
+
 def _twin(module: M, made: dict[int, nn.Module]) -> M:
     """Copy containers and the modules with a fast form; share all other leaves."""
     if id(module) not in made:
@@ -93,6 +112,8 @@ def _convert(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
     twin = copy.copy(module)
     twin.training = False
     twin._modules = {n: m if m is None else _twin(m, made) for n, m in module._modules.items()}
+    if type(twin) is SelfAttention:
+        twin.__class__ = FastSelfAttention
     if type(twin) is TokensHead and ThinLinear.suits(twin.weight, twin.bias):
         return _thin(twin, FastTokensHead)
     return twin

@@ -31,6 +31,7 @@ NATIVE = {"arm64": "-mcpu=native", "aarch64": "-mcpu=native"}
 SECONDS = 120
 
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "luban_attend": (None, [ctypes.c_void_p] * 5 + [ctypes.c_int]),
     "luban_linear": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_int]),
     "luban_pack": (
         ctypes.c_bool,

@@ -38,11 +38,9 @@ static inline void tile(const Matrix &m, int64_t row, const float *x, float *y) 
     for (int r = 0; r < ROWS; r++) {
         const float *rest = reinterpret_cast<const float *>(w[r] + n_blocks * sizeof(Block));
         for (int b = 0; b < BATCH; b++) {
-            float sum = m.bias ? m.bias[row + r] : 0.0f;
-            for (int lane = 0; lane < LANES; lane++) sum += sums[r][b][lane];
-            for (int64_t i = n_blocks * BLOCK; i < m.n_in; i++) sum += *rest++ * x[b * m.n_in + i];
-            rest -= m.n_in % BLOCK;
-            y[b * m.n_out + row + r] = sum;
+            float total = sum(sums[r][b]) + (m.bias ? m.bias[row + r] : 0.0f);
+            for (int64_t i = n_blocks * BLOCK; i < m.n_in; i++) total += rest[i - n_blocks * BLOCK] * x[b * m.n_in + i];
+            y[b * m.n_out + row + r] = total;
         }
     }
 }

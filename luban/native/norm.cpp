@@ -1,7 +1,7 @@
 // The root-mean-square norm of a few vectors.
 #include <cmath>
 
-#include "weights.h"
+#include "vectors.h"
 
 // y = x / sqrt(mean(x²) + eps) * weight, for each of n_rows vectors. Source: arXiv:1910.07467.
 extern "C" void luban_rms_norm(
@@ -10,10 +10,9 @@ extern "C" void luban_rms_norm(
         Vector squares = {};
         int64_t i = 0;
         for (; i + LANES <= dim; i += LANES) squares += load(x + i) * load(x + i);
-        float sum = 0;
-        for (int lane = 0; lane < LANES; lane++) sum += squares[lane];
-        for (; i < dim; i++) sum += x[i] * x[i];
-        const float scale = 1 / std::sqrt(sum / dim + eps);
+        float total = sum(squares);
+        for (; i < dim; i++) total += x[i] * x[i];
+        const float scale = 1 / std::sqrt(total / dim + eps);
         for (i = 0; i < dim; i++) y[i] = x[i] * scale * weight[i];
     }
 }

@@ -1,36 +1,9 @@
 // How weights lie in memory, and how they become vectors of floats again.
-//
-// One text serves AVX-512, AVX2, NEON and plain processors: it is written with the vector types that
-// GCC and Clang share, and they translate them for the processor at hand.
 #pragma once
-#include <cstdint>
+#include "vectors.h"
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16, REGISTERS = 32;
-#elif defined(__aarch64__)
-constexpr int LANES = 8, REGISTERS = 16;  // 32 registers of four floats
-#else
-constexpr int LANES = 8, REGISTERS = 16;
-#endif
-constexpr int BLOCK = 32;               // weights that share one scale
-constexpr int PARTS = BLOCK / LANES;    // vectors in a block
-
-typedef float Vector __attribute__((vector_size(4 * LANES)));
-typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
-
-template <class T>
-struct Lanes {
-    typedef T Type __attribute__((vector_size(sizeof(T) * LANES), aligned(1), may_alias));
-};
-
-static inline Vector load(const float *from) { return *reinterpret_cast<const Lanes<float>::Type *>(from); }
-
-// By way of `Half`, 16 bits wide: compilers find the instruction for each doubling, and none for two at once.
-template <class Half, class T>
-static inline Integers load_integers(const T *from) {
-    const auto narrow = *reinterpret_cast<const typename Lanes<T>::Type *>(from);
-    return __builtin_convertvector(__builtin_convertvector(narrow, typename Lanes<Half>::Type), Integers);
-}
+constexpr int BLOCK = 32;             // weights that share one scale
+constexpr int PARTS = BLOCK / LANES;  // vectors in a block
 
 // The forms of a weight matrix. Each gives part `p` of a block: weights p * LANES and on.
 
