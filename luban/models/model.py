@@ -28,6 +28,7 @@ class Model(nn.Module):
     their own document, and positions count from its start. None: every row is one document.
     source: what an encoder reads, (B, S) tokens or (B, M, frames) of sound; documents of the same
     number in source_documents (B, S) are what each document reads; None: all of its row.
+    segments (B, T): which of BERT's two texts a token belongs to, from 0; None: all to the first.
     Weights are uninitialised; `build_model` draws them, `load_model` reads them.
     """
 
@@ -49,9 +50,11 @@ class Model(nn.Module):
         *,
         source: Tensor | None = None,
         source_documents: Tensor | None = None,
+        segments: Tensor | None = None,
     ) -> Tensor:
         """Score tokens or classes; `cache` holds what was read before and reads these too."""
-        hidden = self.hidden(tokens, documents, cache, source=source, source_documents=source_documents)
+        inputs = {"source": source, "source_documents": source_documents, "segments": segments}
+        hidden = self.hidden(tokens, documents, cache, **inputs)
         return self.head(hidden, documents)
 
     def hidden(
@@ -62,6 +65,7 @@ class Model(nn.Module):
         *,
         source: Tensor | None = None,
         source_documents: Tensor | None = None,
+        segments: Tensor | None = None,
     ) -> Tensor:
         """Return the trunk's last hidden states, (B, T) -> (B, T, C)."""
         self._check(tokens, documents, cache)
@@ -72,7 +76,7 @@ class Model(nn.Module):
         elif cache is not None and tokens.is_cpu:
             # Left padding makes a row wider than its text: what counts is the place in the document.
             self._check_length(int(layout.positions.max()) + 1)
-        hidden = self.trunk(self.stem(tokens, layout.positions), layout, cache, memory)
+        hidden = self.trunk(self.stem(tokens, layout.positions, segments), layout, cache, memory)
         if cache is not None:
             cache.advance(tokens.shape[1], layout.documents)
         return hidden

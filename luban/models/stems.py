@@ -24,13 +24,13 @@ class TokenStem(nn.Module):
         self.dropout = nn.Dropout(trunk.dropout)
         self.scale, self.offset = config.stem_scale, config.position_offset
 
-    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """(B, T), (1 or B, T) -> (B, T, C)."""
+    def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
+        """(B, T), (1 or B, T), (B, T) -> (B, T, C)."""
         x = self.tokens(tokens)  # (B, T) -> (B, T, C)
         if self.scale != 1:
             x = x * self.scale
         if self.segments is not None:
-            x = x + self.segments.weight[0]
+            x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
         if self.positions is not None:
             x = x + self.positions(positions + self.offset if self.offset else positions)
         if self.norm is not None:

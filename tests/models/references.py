@@ -125,7 +125,9 @@ def batch(case: str) -> dict[str, Tensor]:
     documents = torch.ones_like(tokens)
     documents[1, 7:], tokens[1, 7:] = 0, PAD
     found = {"tokens": tokens, "documents": documents}
-    if case.startswith("whisper"):
+    if case.startswith("bert"):
+        found["segments"] = (torch.arange(10) > 4).long().expand(3, -1)
+    elif case.startswith("whisper"):
         found["source"] = torch.randn(3, 5, 16, generator=generator)
     elif case.startswith(READS_SOURCE):
         source = torch.randint(PAD + 1, VOCAB, (3, 12), generator=generator)
@@ -152,7 +154,8 @@ def said(scores: Tensor, documents: Tensor) -> Tensor:
 def _theirs(model: Any, batch: dict[str, Tensor]) -> Tensor:
     tokens, documents, source = batch["tokens"], batch["documents"], batch.get("source")
     if source is None:
-        out = model(input_ids=tokens, attention_mask=documents)
+        more = {"token_type_ids": batch["segments"]} if "segments" in batch else {}
+        out = model(input_ids=tokens, attention_mask=documents, **more)
     elif source.is_floating_point():
         out = model(input_features=source, decoder_input_ids=tokens, decoder_attention_mask=documents)
     else:
