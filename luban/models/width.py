@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from luban.models.config import ModelConfig, TransformerConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 BASE_DIM, BASE_HEAD_DIM = 256, 64
 INPUTS = ("stem.", "encoder.stem.conv1.", "encoder.stem.tokens.", "encoder.stem.positions.")
