@@ -226,7 +226,7 @@ RULES = (
         below(rows=100_000),
         _new("original", "tiny", "seq2seq"),
         "below some hundred thousand pairs, a small and strongly regularised model translates best",
-        "arXiv:1905.11901, section 4",
+        "arXiv:1905.11901",
     ),
     Rule(
         "translate",
@@ -322,7 +322,7 @@ REMARKS = (
         "search",
         (),
         "always compare with BM25, which is hard to beat outside of a model's own field",
-        "arXiv:2104.08663, section 5",
+        "arXiv:2104.08663",
     ),
 )
 

@@ -75,6 +75,7 @@ def test_enough_text_and_time_reach_every_size_of_the_ladder() -> None:
 def test_tiny_data_get_the_bag_of_words(languages: tuple[str, ...]) -> None:
     advice = classified(FEW_ROWS - 1, languages, minutes=1e9)
     assert (advice.method, advice.family, advice.parameters) == ("bag of words", "bag", 0)
+    assert advice.reasons[0].text.startswith(f"{FEW_ROWS - 1} rows are too few")
     assert advise(labelled(5, classes=2), Wishes(task="classify")).method == "bag of words"
 
 
