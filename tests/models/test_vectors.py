@@ -12,7 +12,9 @@ from torch import Tensor
 
 from luban.errors import DataError
 from luban.log import Log
-from luban.models.vectors import read_vectors, write_vectors
+from luban.models.build import build_model
+from luban.models.families import FAMILIES
+from luban.models.vectors import load_vectors_into, read_vectors, write_vectors
 
 WORDS = ["the", "café", "北京", "don't"]
 MATRIX = torch.tensor([[0.1, -2.5, 3e-8], [1.0, 0.0, -0.0], [1 / 3, 2 / 3, 1e30], [7.0, 8.0, 9.0]])
@@ -188,3 +190,17 @@ def test_a_word_that_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="cannot be written"):
             write_vectors([word], torch.zeros(1, 2), tmp_path / "v")
     assert not list(tmp_path.glob("*v*"))
+
+
+def test_the_stem_takes_the_vectors_of_words_that_are_known_and_keeps_the_others(tmp_path: Path) -> None:
+    write_vectors(["cat", "狗", "cow"], torch.arange(24.0).view(3, 8), tmp_path / "v.txt")
+    model = build_model(FAMILIES["recurrent"].config("tiny", vocab_size=4, dim=8))
+    before = model.stem.tokens.weight.clone()
+    log = Heard()
+    assert load_vectors_into(model, ["", "狗", "hen", "cat"], tmp_path / "v.txt", log) == 2
+    after = model.stem.tokens.weight
+    assert after[1].tolist() == list(range(8, 16))
+    assert after[3].tolist() == list(range(8))
+    assert torch.equal(after[[0, 2]], before[[0, 2]])
+    assert log.lines == ["vectors: 2 of 4 tokens found, 2 keep their own"]  # type: ignore[attr-defined]
+    assert after.requires_grad
