@@ -47,5 +47,5 @@ def servable(run: Run) -> list[tuple[StageRun, str]]:
     writers: list[Training] = [t for t in run.trainings if t.is_language_model]
     found += [(t.stage, next((p for p in t.samples if p), "")) for t in writers]
     if not found:
-        found = [(t.stage, "") for t in run.trainings]
+        found = [(t.stage, "") for t in run.trainings if t.stage.use != "vectors"]
     return found

@@ -6,6 +6,7 @@ import re
 
 from luban.report.chain import StageRun
 from luban.report.markup import Html, element, join
+from luban.report.training import TRAIN
 from luban.report.wording import duration, shorten
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 120, 40, 22, 12
@@ -85,6 +86,6 @@ def _seconds(stage: StageRun) -> str:
 
 
 def _kind(use: str) -> str:
-    if use in ("pretrain", "classify", "bag"):
+    if use in TRAIN:
         return "c0"
     return "c2" if use in ("evaluate", "golden") else "c4"

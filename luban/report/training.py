@@ -38,6 +38,10 @@ class Look:
     values: dict[str, float] = field(default_factory=dict)
 
 
+TRAIN = {"pretrain": "target", "classify": "row", "vectors": "pair", "bag": "row"}
+"""Stages that train, and what their loss is a mean over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """One training stage."""
@@ -76,7 +80,7 @@ class Training:
 
 def read_trainings(stages: tuple[StageRun, ...], notes: list[str]) -> tuple[Training, ...]:
     """Return what each training stage of a run did."""
-    return tuple(_read(s, notes) for s in stages if s.use in ("pretrain", "classify", "bag"))
+    return tuple(_read(s, notes) for s in stages if s.use in TRAIN)
 
 
 def thin(points: list[T], most: int = MAX_POINTS) -> tuple[T, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from luban.report.charts import Line, line_chart
 from luban.report.facts import Run
 from luban.report.markup import Html, Section, element, figure, folded, join, quoted
-from luban.report.training import Sample, Training
+from luban.report.training import TRAIN, Sample, Training
 from luban.report.wording import decimal, duration, magnitude, percent, whole
 
 OPEN_SAMPLES = 4
@@ -39,7 +39,11 @@ def samples_section(run: Run) -> Section | None:
     ]
     if not parts:
         return None
-    lead = element("p", "The same prompts, continued at every evaluation. Nothing here is picked by hand.")
+    lead = element(
+        "p",
+        "The same prompts at every evaluation: texts are continued, words answered with their neighbours. "
+        "Nothing here is picked by hand.",
+    )
     return Section("samples", "Samples over time", "生成样例", join(lead, parts))
 
 
@@ -83,7 +87,7 @@ def _loss(training: Training) -> Html:
         line_chart(
             lines,
             x_name="step",
-            y_name="nats per target" if training.is_language_model else "nats per row",
+            y_name=f"nats per {TRAIN[training.stage.use]}",
             right=right,
         ),
     )
