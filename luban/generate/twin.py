@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from luban import native
 from luban.models.attention import Scene, SelfAttention
+from luban.models.block import Block
 from luban.models.cache import LayerCache
 from luban.models.heads import TokensHead
-from luban.native import ThinLinear
+from luban.models.mlp import ACTIVATIONS
+from luban.native import Products, ThinBlock, ThinLinear
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -42,7 +44,7 @@ def fast_twin(model: M) -> M:
 
 def _state(model: nn.Module) -> object:
     """Return what differs once a module was replaced or a weight was written."""
-    modules = [(id(m), id(m.__dict__.get("forward"))) for m in model.modules()]
+    modules = [(id(m), id(m.__dict__.get("forward")), _is_watched(m)) for m in model.modules()]
     weights = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
     return modules, weights
 
@@ -75,7 +77,7 @@ class FastRMSNorm(nn.RMSNorm):
         """Keep (..., C)."""
         if x.dtype != torch.float32 or not x.is_contiguous() or torch.is_grad_enabled():
             return super().forward(x)
-        return native.rms_norm(x, self.weight, self.eps or torch.finfo(torch.float32).eps)
+        return native.rms_norm(x, self.weight, _eps(self))
 
 
 class FastSelfAttention(SelfAttention):
@@ -93,6 +95,18 @@ class FastSelfAttention(SelfAttention):
             )
         scale = self.head_dim**-0.5 if self.scale is None else self.scale
         return self.out(native.attend((q, k, v), cache, scene.turn, scene.mask, scale))
+
+
+class FastBlock(Block):
+    """Block that takes one new token a row in one native call."""
+
+    thin: ThinBlock
+
+    def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:
+        """Keep (B, T, C)."""
+        if cache is None or self.dropout.training or not self.thin.takes(x, cache):
+            return super().forward(x, scene, cache)
+        return self.thin(x, cache, scene.turn, scene.mask)
 
 
 def _twin(module: M, made: dict[int, nn.Module]) -> M:
@@ -114,9 +128,40 @@ def _convert(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
     twin._modules = {n: m if m is None else _twin(m, made) for n, m in module._modules.items()}
     if type(twin) is SelfAttention:
         twin.__class__ = FastSelfAttention
+    if type(twin) is Block and (whole := _whole(twin)) is not None:
+        twin.__class__ = FastBlock
+        twin.thin = whole  # type: ignore[assignment]
     if type(twin) is TokensHead and ThinLinear.suits(twin.weight, twin.bias):
         return _thin(twin, FastTokensHead)
     return twin
+
+
+def _whole(block: Block) -> ThinBlock | None:
+    """Return the block in one call, where it is of the kind that has it and nobody watches its inside."""
+    attention, mlp = block.attention, block.mlp
+    linears = attention.q, attention.k, attention.v, attention.out, mlp.gate, mlp.up, mlp.down
+    first, second = block.attention_norm, block.mlp_norm
+    if (
+        not block.norm_first
+        or block.cross is not None
+        or attention.q_norm is not None
+        or mlp.activation is not ACTIVATIONS["silu"]
+        or not all(type(m) is FastLinear for m in linears)
+        or not (type(first) is type(second) is FastRMSNorm)
+        or any(_is_watched(m) for m in block.modules())
+    ):
+        return None
+    scale = attention.head_dim**-0.5 if attention.scale is None else attention.scale
+    products = Products(*(m.thin for m in linears if isinstance(m, FastLinear)))
+    return ThinBlock((first.weight, second.weight), products, _eps(first), scale)
+
+
+def _is_watched(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+
+
+def _eps(norm: nn.RMSNorm) -> float:
+    return torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
 
 
 def _thin(module: nn.Linear | TokensHead, kind: type[FastLinear | FastTokensHead]) -> nn.Module:

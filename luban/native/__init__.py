@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from luban.native.attention import attend, can_attend
+from luban.native.block import Products, ThinBlock
 from luban.native.build import is_available
 from luban.native.linear import ThinLinear
 from luban.native.norm import rms_norm
 
-__all__ = ["ThinLinear", "attend", "can_attend", "is_available", "rms_norm"]
+__all__ = ["Products", "ThinBlock", "ThinLinear", "attend", "can_attend", "is_available", "rms_norm"]

@@ -2,16 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include "vectors.h"
-
-struct Attention {
-    float *keys, *values;    // (batch, n_kv_heads, room, head_dim); the first n_past are filled
-    const float *cos, *sin;  // (batch or 1, turned), the sine with its sign; null: no rotary positions
-    const float *mask;       // (batch or 1, n_heads or 1, n_past + 1), added to the scores; or null
-    int64_t batch, n_heads, n_kv_heads, head_dim, room, n_past, turned;
-    int64_t turn_stride, mask_row_stride, mask_head_stride;  // 0 where all rows or heads share
-    float scale;
-};
+#include "kernels.h"
 
 static float dot(const float *a, const float *b, int64_t n) {
     Vector sums = {};

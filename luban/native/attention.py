@@ -20,7 +20,7 @@ class Past(Protocol):
 
 
 class _Attention(ctypes.Structure):
-    """The struct of attention.cpp."""
+    """The struct of kernels.h."""
 
     _fields_: ClassVar = [
         *((name, ctypes.c_void_p) for name in ("keys", "values", "cos", "sin", "mask")),
@@ -55,35 +55,39 @@ def attend(
     turn: cosine and signed sine, each (1 or B, 1, 1, width). mask (1 or B, 1 or H, 1, S) is added.
     """
     q, k, v = projected
-    n_rows, n_kv_heads, room, head_dim = past.keys.shape
-    turned, turn_stride, cos, sin = 0, 0, None, None
-    if turn is not None:
-        cos, sin = (part.contiguous() for part in turn)
-        turned = cos.shape[-1]
-        turn_stride = turned if cos.shape[0] > 1 else 0
-    if mask is not None:
-        mask = mask.contiguous()
     out = torch.empty_like(q)
-    attention = _Attention(
+    attention, _held = describe(past, q.shape[-1] // past.keys.shape[-1], turn, mask, scale)
+    library().luban_attend(
+        ctypes.addressof(attention), *(t.data_ptr() for t in (q, k, v, out)), torch.get_num_threads()
+    )
+    past.n_tokens += 1
+    return out
+
+
+def describe(
+    past: Past, n_heads: int, turn: tuple[Tensor, Tensor] | None, mask: Tensor | None, scale: float
+) -> tuple[ctypes.Structure, object]:
+    """Return the struct that the kernels read, and what must live as long as it."""
+    n_rows, n_kv_heads, room, head_dim = past.keys.shape
+    cos, sin = (None, None) if turn is None else (part.contiguous() for part in turn)
+    turned = 0 if cos is None else cos.shape[-1]
+    mask = None if mask is None else mask.contiguous()
+    struct = _Attention(
         past.keys.data_ptr(),
         past.values.data_ptr(),
         None if cos is None else cos.data_ptr(),
         None if sin is None else sin.data_ptr(),
         None if mask is None else mask.data_ptr(),
         n_rows,
-        q.numel() // (n_rows * head_dim),
+        n_heads,
         n_kv_heads,
         head_dim,
         room,
         past.n_tokens,
         turned,
-        turn_stride,
+        0 if cos is None or cos.shape[0] == 1 else turned,
         0 if mask is None or mask.shape[0] == 1 else mask.stride(0),
         0 if mask is None or mask.shape[1] == 1 else mask.stride(1),
         scale,
     )
-    library().luban_attend(
-        ctypes.addressof(attention), *(t.data_ptr() for t in (q, k, v, out)), torch.get_num_threads()
-    )
-    past.n_tokens += 1
-    return out
+    return struct, (cos, sin, mask)

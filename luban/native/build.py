@@ -32,6 +32,7 @@ SECONDS = 120
 
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_attend": (None, [ctypes.c_void_p] * 5 + [ctypes.c_int]),
+    "luban_block": (None, [ctypes.c_void_p] * 4 + [ctypes.c_int]),
     "luban_linear": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_int]),
     "luban_pack": (
         ctypes.c_bool,

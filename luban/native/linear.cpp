@@ -2,16 +2,9 @@
 //
 // Every weight is read once and used for all rows, so the speed is that of reading memory. Each sum is
 // taken in the same order whatever the batch and the form: a row's result does not depend on its neighbours.
-#include "weights.h"
+#include "kernels.h"
 
 constexpr unsigned CACHE_LINE = 64;
-
-struct Matrix {
-    const void *weights;
-    const float *bias;  // or null
-    int64_t n_in, n_out;
-    Form form;
-};
 
 // Multiply ROWS rows of the matrix with BATCH vectors, all sums in registers.
 template <class Block, int ROWS, int BATCH>

@@ -19,7 +19,7 @@ FORMS = {"four bits": (3, 24), "eight bits": (2, 36), "bfloat16": (1, 64)}
 
 
 class _Matrix(ctypes.Structure):
-    """The struct of linear.cpp."""
+    """The struct of kernels.h."""
 
     _fields_: ClassVar = [
         ("weights", ctypes.c_void_p),
@@ -47,7 +47,7 @@ class ThinLinear:
         self._matrix = _Matrix(
             packed.data_ptr(), None if bias is None else bias.data_ptr(), self.n_in, self.n_out, number
         )
-        self._address = ctypes.addressof(self._matrix)
+        self.address = ctypes.addressof(self._matrix)
         self._call = library().luban_linear
 
     @staticmethod
@@ -72,7 +72,7 @@ class ThinLinear:
         """(..., n_in) -> (..., n_out)."""
         y = torch.empty(*x.shape[:-1], self.n_out)
         n_rows = x.numel() // self.n_in
-        self._call(self._address, x.data_ptr(), y.data_ptr(), n_rows, torch.get_num_threads())
+        self._call(self.address, x.data_ptr(), y.data_ptr(), n_rows, torch.get_num_threads())
         return y
 
 

@@ -1,7 +1,7 @@
 // The root-mean-square norm of a few vectors.
 #include <cmath>
 
-#include "vectors.h"
+#include "kernels.h"
 
 // y = x / sqrt(mean(x²) + eps) * weight, for each of n_rows vectors. Source: arXiv:1910.07467.
 extern "C" void luban_rms_norm(

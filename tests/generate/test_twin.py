@@ -8,7 +8,7 @@ from torch import nn
 
 from luban import native
 from luban.generate import SamplingSettings, generate
-from luban.generate.twin import FastLinear, fast_twin
+from luban.generate.twin import FastBlock, FastLinear, fast_twin
 from luban.models.cache import Cache
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=8)
@@ -109,3 +109,26 @@ def test_module_of_another_kind_is_left_as_it_is(writer):
     with torch.no_grad():
         tokens = torch.tensor([[5]])
         torch.testing.assert_close(twin(tokens), model(tokens), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "is_whole"), [("llama", True), ("qwen2", True), ("qwen3", False), ("gpt2", False)]
+)
+def test_block_in_one_call_is_for_blocks_of_its_kind(family, is_whole, writer):
+    assert isinstance(fast_twin(writer(family)).trunk.blocks[0], FastBlock) == is_whole
+
+
+def test_who_watches_a_module_sees_every_token(writer, tokenizer):
+    model, seen = writer("llama"), []
+    fast_twin(model)
+    model.trunk.blocks[0].mlp.register_forward_hook(lambda *_: seen.append(1))
+    generate(model, tokenizer, ["To be"], settings=GREEDY)
+    assert len(seen) == 8  # the prompt, and each token but the last
+
+
+@torch.no_grad()
+def test_dropout_that_is_on_stays_on(writer):
+    model = writer("llama", dropout=0.5).train()
+    twin, tokens = fast_twin(model), torch.tensor([[3]])
+    drawn = [twin(tokens, cache=Cache(model.config, 1, 1)) for _ in range(2)]
+    assert not torch.equal(*drawn)
