@@ -5,6 +5,7 @@ One choice is one field with named values; nothing in a forward pass asks for th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ class RopeScaling:
     """yarn: whether the ramp starts and ends at whole features."""
 
     def __post_init__(self) -> None:
-        if not self.factor > 0:
+        if not _is_number(self.factor) or not self.factor > 0:
             raise ConfigError(f"rope_scaling.factor = {self.factor} stretches nothing", fix="set it above 1")
         if self.kind != "linear" and self.original_max_len < 1:
             raise ConfigError(
@@ -110,8 +111,11 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         _positive(self, "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "ffn_dim")
         _share(self, "dropout", "attention_dropout", "mlp_dropout")
+        _number(self, 0, "norm_eps", *([] if self.attention_scale is None else ["attention_scale"]))
+        _number(self, 1, "rope_theta")
         if self.n_heads % self.n_kv_heads:
-            divisors = [d for d in range(1, self.n_heads + 1) if self.n_heads % d == 0]
+            most = min(self.n_heads, 1024)  # a hostile number has too many to look through
+            divisors = [d for d in range(1, most + 1) if self.n_heads % d == 0]
             raise ConfigError(
                 f"model.n_heads = {self.n_heads} does not share model.n_kv_heads = {self.n_kv_heads} evenly",
                 fix=f"set model.n_kv_heads to one of: {', '.join(map(str, divisors))}",
@@ -233,6 +237,7 @@ class HeadConfig:
     """Token scores are multiplied by it."""
 
     def __post_init__(self) -> None:
+        _number(self, 0, "scale")
         if self.kind not in ("classes", "tags"):
             return
         if len(self.labels) != self.n_classes:
@@ -283,7 +288,11 @@ class ModelConfig:
     """First token of what a model with an encoder writes."""
 
     def __post_init__(self) -> None:
-        _positive(self, "vocab_size", "max_len")
+        _positive(self, "vocab_size", "max_len", "n_mels")
+        for name in ("source_max_len", "n_segments", "position_offset"):
+            if getattr(self, name) != 0:
+                _positive(self, name)
+        _number(self, 0, "stem_scale")
         if (self.encoder is not None) != getattr(self.trunk, "reads_source", False):
             raise ConfigError(
                 "an encoder and a trunk that reads a source belong together",
@@ -306,17 +315,36 @@ class ModelConfig:
         return self.trunk.n_layers
 
 
+MOST = 2**31 - 1
+"""No count of a real model is larger, and torch would overflow."""
+
+
 def _positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"model.{name} = {value!r} is no count", fix=f"set model.{name} to 1 or more")
+        if type(value) is not int or not 1 <= value <= MOST:
+            raise ConfigError(
+                f"model.{name} = {value!r} is no count", fix=f"set model.{name} to a whole number, 1 or more"
+            )
 
 
 def _share(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not 0 <= value < 1:
+        if not _is_number(value) or not 0 <= value < 1:
             raise ConfigError(
-                f"model.{name} = {value} is no share below 1", fix=f"set model.{name} to 0, or up to 0.9"
+                f"model.{name} = {value!r} is no share below 1", fix=f"set model.{name} to 0, or up to 0.9"
             )
+
+
+def _number(config: Any, least: float, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not _is_number(value) or not value >= least:
+            raise ConfigError(
+                f"model.{name} = {value!r} is no number from {least:g} on", fix="set it to the usual value"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -175,6 +175,7 @@ class Family:
         for f in self.format.fields:
             value = need(config, f.theirs) if f.default is REQUIRED else config.get(f.theirs)
             value = f.default if value is None else value
+            _check_type(f, value, self.trunk)
             if f.words is not None:
                 value = choose(config, f.theirs, f.words, value)
             part, _, name = f.ours.rpartition(".")
@@ -236,8 +237,15 @@ def refuse(config: Json, key: str, usual: Any, meaning: str) -> None:
 def special_ids(config: Json) -> Json:
     """Return pad_id, bos_id, eos_id and start_id of config.json; the first where several end a text."""
     keys = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "start_id": "decoder_start"}
-    ids = {ours: config.get(f"{theirs}_token_id") for ours, theirs in keys.items()}
-    return {k: v[0] if isinstance(v, list) and v else v for k, v in ids.items()}
+    found: Json = {}
+    for ours, theirs in keys.items():
+        id = config.get(f"{theirs}_token_id")
+        found[ours] = id[0] if isinstance(id, list) and id else id
+        if not isinstance(found[ours], int | None):
+            raise CheckpointError(
+                f"config.json: {theirs}_token_id = {id!r} is no token id", fix="set it to a number or null"
+            )
+    return found
 
 
 def write_special_ids(config: ModelConfig) -> Json:
@@ -249,6 +257,16 @@ def write_special_ids(config: ModelConfig) -> Json:
 def flip(table: Mapping[str, str], value: str) -> str:
     """Return the first of their words for one of ours; ours itself where they have none."""
     return next((theirs for theirs, ours in table.items() if ours == value), value)
+
+
+def _check_type(f: Field, value: Any, trunk: type[Trunk]) -> None:
+    """Refuse a text where a number belongs, before arithmetic does it less clearly."""
+    names = {x.name: x.type for x in (*dataclasses.fields(trunk), *dataclasses.fields(ModelConfig))}
+    kinds: dict[Any, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    kind = kinds.get(names.get(f.ours.rpartition(".")[2]))
+    if kind and value is not None and (not isinstance(value, kind) or (bool not in kind and value is True)):
+        what = {int: "whole number", float: "number", bool: "yes or no"}[kind[-1]]
+        raise CheckpointError(f"config.json: {f.theirs} = {value!r} is no {what}", fix="copy the file again")
 
 
 def _encoder(trunk: Json, changes: Json) -> Json:

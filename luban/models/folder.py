@@ -24,6 +24,8 @@ from luban.models.gguf import is_gguf, read_gguf_config
 CONFIG = "config.json"
 OWN = "luban"
 """Key of config.json for what a format has no word for, and the model_type of Luban's own format."""
+AGAIN = "copy the file again from its source"
+MOST_CLASSES = 1_000_000
 TRUNKS: dict[str, type[Trunk]] = {
     "transformer": TransformerConfig,
     "recurrent": RecurrentConfig,
@@ -84,12 +86,15 @@ def _read_own(config: Json, path: Path) -> ModelConfig:
         fields["head"] = fill(HeadConfig, Tree(own["head"]))
         if own.get("encoder"):
             fields["encoder"] = fill(TransformerConfig, Tree(own["encoder"]))
+        for f in dataclasses.fields(ModelConfig):
+            if f.default is f.default_factory is dataclasses.MISSING:
+                fields[f.name]  # a KeyError names it better than a TypeError
         found = ModelConfig(**fields)
-        FAMILIES[found.family]
-    except (KeyError, TypeError, ValueError, ConfigError) as e:
-        raise CheckpointError(
-            f"{path}: {OWN!r} does not describe a model: {e}", fix="copy the file again from its source"
-        ) from e
+        if found.family not in FAMILIES:
+            raise ConfigError(f"family = {found.family!r} is none", fix=AGAIN)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, ConfigError) as e:
+        what = f"{e} is missing" if isinstance(e, KeyError) else getattr(e, "problem", e)
+        raise CheckpointError(f"{path}: {OWN!r} does not describe a model: {what}", fix=AGAIN) from e
     return found
 
 
@@ -107,12 +112,20 @@ def _family(config: Json, path: Path) -> Family:
 
 
 def _read(config: Json, family: Family, path: Path, head: HeadConfig | None = None) -> ModelConfig:
-    model = family.read(config)
-    if head is not None:
-        return dataclasses.replace(model, head=family.fit(head, model))
     assert family.format is not None
-    found = family.format.read_head(config, family.fit_head(_read_head(config, family, path), model))
-    return dataclasses.replace(model, head=found)
+    try:
+        model = family.read(config)
+        if head is not None:
+            return dataclasses.replace(model, head=family.fit(head, model))
+        found = family.format.read_head(config, family.fit(_read_head(config, family, path), model))
+        return dataclasses.replace(model, head=found)
+    except CheckpointError as e:
+        where = e.problem if str(path) in e.problem else e.problem.replace(CONFIG, str(path), 1)
+        raise CheckpointError(where, fix=e.fix) from e
+    except ConfigError as e:
+        raise CheckpointError(f"{path}: {e.problem}", fix=AGAIN) from e
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as e:
+        raise CheckpointError(f"{path} does not describe a {family.name} model: {e}", fix=AGAIN) from e
 
 
 def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
@@ -142,7 +155,10 @@ def _labels(config: Json) -> tuple[str, ...]:
     named = config.get("id2label")
     if named:
         return tuple(str(named[key]) for key in sorted(named, key=int))
-    return tuple(f"LABEL_{i}" for i in range(config.get("num_labels", 2)))
+    n_classes = config.get("num_labels", 2)
+    if not 1 <= n_classes <= MOST_CLASSES:
+        raise CheckpointError(f"config.json: num_labels = {n_classes} is no number of classes", fix=AGAIN)
+    return tuple(f"LABEL_{i}" for i in range(n_classes))
 
 
 def _write(config: ModelConfig, family: Family, form: Format) -> Json:

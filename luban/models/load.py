@@ -23,6 +23,8 @@ from luban.models.model import Model
 from luban.models.weights import SHARD_BYTES, read_weights, write_weights
 
 EMBEDDING, TIED, POOLER = "stem.tokens.weight", "head.weight", "head.pooler.weight"
+MOST_COMPUTED = 2**28
+"""Numbers of the largest table that is computed where a file does not hold it: 1 GiB."""
 FRESH = ("head.classes.", "head.tags.", "head.spans.")
 """A new head of these never takes over an old one, whatever their shapes."""
 
@@ -63,8 +65,8 @@ def load_model(
     theirs, buffers = _sort_out(weights, form)
     config = _as_stored(config, theirs, form)
     _check_depth(config, theirs, folder)
-    with torch.device("meta"):
-        model = Model(config)
+    model = _empty(config, folder)
+    _check_computed(model, folder)
     matching = _Matching(theirs, model, form, folder, is_swap=head is not None)
     found, report = matching.run()
     report = dataclasses.replace(report, buffers=buffers)
@@ -165,11 +167,33 @@ def _as_stored(config: ModelConfig, theirs: dict[str, Tensor], form: Format) -> 
 
 
 def _check_depth(config: ModelConfig, theirs: dict[str, Tensor], folder: Path) -> None:
-    if config.n_layers > len(theirs):  # before a hostile number builds a model of that depth
+    n_layers = config.n_layers + (config.encoder.n_layers if config.encoder else 0)
+    if n_layers > len(theirs):  # before a hostile number builds a model of that depth
         raise CheckpointError(
-            f"{folder}: config.json says {config.n_layers} layers, but the weights are {len(theirs)} tensors",
+            f"{folder}: config.json says {n_layers} layers, but the weights are {len(theirs)} tensors",
             fix="copy config.json and the weights again from one source",
         )
+
+
+def _empty(config: ModelConfig, folder: Path) -> Model:
+    try:
+        with torch.device("meta"):
+            return Model(config)
+    except (RuntimeError, TypeError) as e:  # a product of numbers that overflows
+        raise CheckpointError(
+            f"{folder}: config.json describes no model that can be: {str(e).splitlines()[0]}",
+            fix="copy config.json again from its source",
+        ) from e
+
+
+def _check_computed(model: Model, folder: Path) -> None:
+    """Refuse positions that are computed, not stored, where there are more than memory should hold."""
+    for name, p in model.named_parameters():
+        if name in constants(model) and p.numel() > MOST_COMPUTED:
+            raise CheckpointError(
+                f"{folder}: config.json asks for {p.shape[0]} positions of {p.shape[1]} numbers",
+                fix="copy config.json again, or lower the longest row there",
+            )
 
 
 class _Matching:

@@ -1,5 +1,7 @@
 import json
 import os
+import resource
+import time
 
 import pytest
 import safetensors.torch
@@ -222,7 +224,15 @@ def test_a_cut_off_file_is_an_error(folder):
         ({"activation_function": "mish"}, "activation_function = 'mish' is not supported"),
         ({"scale_attn_by_inverse_layer_idx": True}, "attention scaled by depth is not supported"),
         ({"n_layer": 10**9}, "config.json says 1000000000 layers"),
-        ({"n_layer": "2"}, "model.n_layers = '2' is no count"),
+        ({"n_layer": "2"}, "config.json: n_layer = '2' is no whole number"),
+        ({"n_layer": -1}, "config.json: model.n_layers = -1 is no count"),
+        ({"n_embd": 10**12}, "config.json: model.dim = 1000000000000 is no count"),
+        ({"vocab_size": 10**9}, "wte.weight has the shape (64, 32), but config.json asks for (1000000000, 32)"),
+        ({"n_embd": True}, "n_embd = True is no whole number"),
+        ({"resid_pdrop": "x"}, "resid_pdrop = 'x' is no number"),
+        ({"layer_norm_epsilon": -1.0}, "model.norm_eps = -1.0 is no number from 0 on"),
+        ({"eos_token_id": "x"}, "eos_token_id = 'x' is no token id"),
+        ({"architectures": 3}, "config.json does not describe a gpt2 model: 'int' object is not iterable"),
         ({"vocab_size": 65}, "wte.weight has the shape (64, 32), but config.json asks for (65, 32)"),
     ],
 )  # fmt: skip
@@ -232,6 +242,113 @@ def test_a_config_that_does_not_fit_says_how(folder, changes, message):
         load_model(folder)
     assert message in str(error.value)
     assert "\n  fix: " in str(error.value)
+
+
+HOSTILE = {
+    "llama": (
+        "num_hidden_layers",
+        "vocab_size",
+        "hidden_size",
+        "num_attention_heads",
+        "max_position_embeddings",
+    ),
+    "bert": ("num_hidden_layers", "vocab_size", "max_position_embeddings", "type_vocab_size", "num_labels"),
+    "t5": ("num_layers", "num_decoder_layers", "vocab_size", "d_kv", "relative_attention_num_buckets"),
+    "whisper": ("encoder_layers", "decoder_layers", "d_model", "max_source_positions", "num_mel_bins"),
+    "original": ("encoder_layers", "max_position_embeddings", "encoder_ffn_dim"),
+    "luban": ("vocab_size", "trunk.n_layers", "trunk.dim", "trunk.n_heads", "max_len", "trunk.n_kv_heads"),
+}
+
+
+@pytest.mark.parametrize("value", [10**9, 10**12, 10**30])
+@pytest.mark.parametrize(("family", "key"), [(f, key) for f, keys in HOSTILE.items() for key in keys])
+def test_a_hostile_number_costs_neither_time_nor_memory(family, key, value, tiny, tmp_path):
+    sinusoidal = tiny("llama", position="sinusoidal") if family == "luban" else None
+    head = CLASSES if key == "num_labels" else None
+    save_model(sinusoidal or tiny(family, head=head), tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    place = config["luban"] if sinusoidal else config
+    if key == "num_labels":
+        place.pop("id2label")
+    if key.startswith("trunk."):
+        place = place["trunk"]
+    place[key.removeprefix("trunk.")] = value
+    path.write_text(json.dumps(config))
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    if (family, key, value) == ("llama", "max_position_embeddings", 10**9):
+        load_model(tmp_path)  # rotary positions are counted, not stored
+    else:
+        with pytest.raises(CheckpointError, match=r"config\.json"):
+            load_model(tmp_path)
+    assert time.process_time() - began < 0.5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+
+
+KEYS = {
+    "llama": ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    "bert": ("vocab_size", "hidden_size", "max_position_embeddings"),
+    "t5": ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads"),
+    "whisper": ("d_model", "encoder_layers", "decoder_attention_heads", "max_source_positions"),
+}
+
+
+@pytest.mark.parametrize(("family", "key"), [(f, key) for f, keys in KEYS.items() for key in keys])
+def test_a_key_that_is_needed_is_named_with_its_file(family, key, tiny, tmp_path):
+    save_model(tiny(family), tmp_path)
+    change_config(tmp_path, **{key: ...})
+    with pytest.raises(CheckpointError) as error:
+        load_model(tmp_path)
+    assert f"{tmp_path / 'config.json'} of this {family} model has no {key}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda own: own.pop("max_len"), "'max_len' is missing"),
+        (lambda own: own["trunk"].pop("dim"), "dim is not given"),
+        (lambda own: own.update(family="mamba"), "family = 'mamba' is none"),
+        (lambda own: own.update(stem_scale=None), "model.stem_scale = None is no number"),
+        (lambda own: own.update(trunk=3), "does not describe a model"),
+        (lambda own: own["head"].update(scale=float("nan")), "scale = nan is no number"),
+        (lambda own: own.update(encoder=own["trunk"]), "kind"),
+    ],
+)
+def test_our_own_format_says_what_is_wrong_too(change, message, tiny, tmp_path):
+    save_model(tiny("llama", position="alibi"), tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    change(config["luban"])
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as error:
+        load_model(tmp_path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_names_tensors_that_are_missing_misshapen_or_no_numbers(family, tiny, tmp_path):
+    save_model(tiny(family), tmp_path)
+    whole = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    name = max(whole, key=lambda n: (whole[n].ndim, n))
+    shape = (whole[name].shape[0] + 1, *whole[name].shape[1:])
+    for change, message in (
+        (lambda t: t.pop(name), f"the weights lack {name}"),
+        (
+            lambda t: t.update({name: torch.zeros(shape)}),
+            f"{name} has the shape {shape}, but config.json asks for",
+        ),
+        (
+            lambda t: t.update({name: t[name] * float("nan")}),
+            f"{name} holds {whole[name].numel()} values that are inf",
+        ),
+        (lambda t: t.update({"more.weight": torch.zeros(2)}), "the weights hold more.weight"),
+    ):
+        tensors = dict(whole)
+        change(tensors)
+        safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
+        with pytest.raises(CheckpointError) as error:
+            load_model(tmp_path)
+        assert message in str(error.value)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])

@@ -219,3 +219,20 @@ def test_rows_without_a_token_are_refused(tiny, tokens):
 def test_a_headless_model_returns_hidden_states(tiny, tokens):
     model, rows = tiny("bert", head=HeadConfig(kind="none")), tokens(2, 5)
     assert torch.equal(model(rows), model.hidden(rows))
+
+
+@pytest.mark.parametrize("family", ["t5", "original"])
+def test_a_source_is_checked_like_any_row(family, tiny, tokens):
+    model, row = tiny(family, max_len=8), tokens(1, 5)
+    with pytest.raises(DataError, match="token id 64 is outside the model's vocabulary, 0 to 63"):
+        model(row, source=torch.full((1, 3), 64))
+    with pytest.raises(DataError, match="a row of 9 tokens is longer than the model's max_len = 8"):
+        model(row, source=tokens(1, 9))
+
+
+def test_a_sound_that_does_not_fit_says_what_would(tiny, tokens):
+    model, row = tiny("whisper"), tokens(1, 5)
+    with pytest.raises(DataError, match=r"of 42 frames is longer than the model's 40\n  fix: cut the sound"):
+        model(row, source=torch.zeros(1, 8, 42))
+    with pytest.raises(DataError, match=r"\(1, 9, 20\) is not \(B, 8 mel bands, frames\)"):
+        model(row, source=torch.zeros(1, 9, 20))
