@@ -57,10 +57,9 @@ class Reader:
             tokens[row, longest - len(ids) :] = torch.tensor(ids)
             documents[row, longest - len(ids) :] = 1
         is_padded = bool((documents == 0).any())
-        hidden = self._read(
-            tokens, documents if is_padded else None, **self._source(prompts, parameter.dtype)
-        )
-        self.logits = self._score(hidden[:, -1])  # the scores of the prompt's other tokens are not needed
+        source = self._source(prompts, parameter.dtype)
+        hidden = self._read(tokens, documents if is_padded else None, **source)
+        self.logits = self.score(hidden[:, -1])  # the scores of the prompt's other tokens are not needed
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; a row may be named twice."""
@@ -70,7 +69,7 @@ class Reader:
 
     def read(self, tokens: Tensor) -> None:
         """Read one more token (B,) in each row."""
-        self.logits = self._score(self._read(tokens.unsqueeze(1))[:, -1])
+        self.logits = self.score(self._read(tokens.unsqueeze(1))[:, -1])
 
     def hidden(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
         """Read more tokens (B, T), padding where documents is 0; return the states at each (B, T, C)."""
@@ -78,16 +77,17 @@ class Reader:
 
     def scores(self, tokens: Tensor) -> Tensor:
         """Read more tokens (B, T) and return what could follow each (B, T, V)."""
-        return self._score(self._read(tokens))
+        return self.score(self._read(tokens))
+
+    @torch.no_grad()
+    def score(self, hidden: Tensor) -> Tensor:
+        """Return what could follow hidden states: (..., C) -> (..., V)."""
+        return self.model.head(hidden)
 
     @torch.no_grad()
     def _read(self, tokens: Tensor, documents: Tensor | None = None, **source: Tensor | None) -> Tensor:
         documents = None if documents is None else documents.to(self._device)
         return self.model.hidden(tokens.to(self._device), documents, self.cache, **source)
-
-    @torch.no_grad()
-    def _score(self, hidden: Tensor) -> Tensor:
-        return self.model.head(hidden)
 
     def _source(self, prompts: Prompts, dtype: torch.dtype) -> dict[str, Tensor | None]:
         source, documents = prompts.source, prompts.source_documents

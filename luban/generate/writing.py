@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from luban.errors import CheckpointError, DataError
+from luban.errors import CheckpointError, ConfigError, DataError
+from luban.generate.beam import Beam, BeamSettings, beam_search
 from luban.generate.decode import Decoding, Finish, Token
 from luban.generate.reader import Prompts, evaluating
 from luban.generate.rules import Rule
 from luban.generate.settings import SamplingSettings
-from luban.generate.text import TextPieces
+from luban.generate.speculative import Draft, Speculation
+from luban.generate.text import INCOMPLETE, TextPieces
 from luban.models.model import Model
 from luban.tokenizer import Tokenizer
 
@@ -31,16 +33,39 @@ class Written:
     finish: Finish | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of a beam search's answers to a prompt."""
+
+    text: str
+    score: float
+    """Mean log-probability of a token at length_penalty 1; see `beam`."""
+    n_tokens: int
+    finish: Finish
+
+
 def generate(
-    model: Model, tokenizer: Tokenizer, prompts: Sequence[str], *, settings: SamplingSettings | None = None
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    *,
+    settings: SamplingSettings | None = None,
+    beams: BeamSettings | None = None,
+    draft: Draft | None = None,
 ) -> list[str]:
     """Return what the model writes after each prompt; a batch gives the texts that one by one would.
 
     For a model with an encoder the prompt is the source. A text ends at the tokenizer's end token,
-    before a stop text, after `max_new_tokens`, or where the model's context is full.
+    before a stop text, after `max_new_tokens`, or where the model's context is full. With `beams` it
+    is the best that a beam search finds; with a `draft` several tokens are written at once.
     """
+    settings = settings or SamplingSettings()
+    if beams is not None:
+        if draft is not None:
+            raise ConfigError("a beam search takes no draft", fix="give either beams or a draft")
+        return [found[0].text for found in search(model, tokenizer, prompts, settings, beams)]
     texts = [""] * len(prompts)
-    for piece in write(model, tokenizer, prompts, settings or SamplingSettings()):
+    for piece in write(model, tokenizer, prompts, settings, draft=draft):
         texts[piece.row] += piece.text
     return texts
 
@@ -60,18 +85,36 @@ def write(
     prompts: Sequence[str],
     settings: SamplingSettings,
     rules: Sequence[Rule] = (),
+    draft: Draft | None = None,
 ) -> Iterator[Written]:
-    """Yield the texts of all rows as they grow, one piece a row and token; the last has its finish."""
+    """Yield the texts of all rows as they grow, one piece a row and token; the last has its finish.
+
+    A draft guesses tokens ahead: see `speculative`. Its rows are written one after another.
+    """
     asked = read_prompts(model, tokenizer, prompts)
-    texts = [TextPieces(tokenizer, settings.stop) for _ in prompts]
+    ends = end_ids(model, tokenizer)
     with evaluating(model):
-        decoding = Decoding(model, asked, settings, rules=rules, end_ids=end_ids(model, tokenizer))
-        while decoding.rows.going:
-            for token in decoding.step():
-                piece = _piece(token, texts[token.row])
-                if piece.finish and not token.finish:
-                    decoding.rows.end(token.row)
-                yield piece
+        if draft is None:
+            yield from _texts(
+                Decoding(model, asked, settings, rules=rules, end_ids=ends), tokenizer, settings
+            )
+            return
+        for row in range(len(asked)):
+            one = Speculation(model, asked.row(row), settings, draft, rules=rules, end_ids=ends)
+            yield from (replace(piece, row=row) for piece in _texts(one, tokenizer, settings))
+
+
+def search(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    settings: SamplingSettings,
+    beams: BeamSettings,
+) -> list[list[Answer]]:
+    """Return the `n_best` answers that a beam search finds to each prompt, best first."""
+    asked = read_prompts(model, tokenizer, prompts)
+    found = beam_search(model, asked, settings, beams, end_ids=end_ids(model, tokenizer))
+    return [[_answer(beam, tokenizer) for beam in row] for row in found]
 
 
 def read_prompts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str]) -> Prompts:
@@ -125,6 +168,25 @@ def _padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor | None]:
         tokens[i, : len(ids)] = torch.tensor(ids)
         documents[i, : len(ids)] = 1
     return tokens, documents if bool((documents == 0).any()) else None
+
+
+def _answer(beam: Beam, tokenizer: Tokenizer) -> Answer:
+    text = tokenizer.decode(beam.ids).rstrip(INCOMPLETE)
+    return Answer(text, beam.score, len(beam.ids) + (beam.finish == "stop"), beam.finish)
+
+
+def _texts(
+    decoding: Decoding | Speculation, tokenizer: Tokenizer, settings: SamplingSettings
+) -> Iterator[Written]:
+    texts = [TextPieces(tokenizer, settings.stop) for _ in decoding.rows.going]
+    while decoding.rows.going:
+        for token in decoding.step():
+            if texts[token.row].is_done:  # a stop text came before the end of what the step wrote
+                break
+            piece = _piece(token, texts[token.row])
+            if piece.finish and not token.finish:
+                decoding.rows.end(token.row)
+            yield piece
 
 
 def _piece(token: Token, text: TextPieces) -> Written:
