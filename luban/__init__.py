@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from luban.generate.beam import BeamSettings
+    from luban.generate.speculative import Draft
     from luban.models.model import Model
     from luban.tasks.predict import Prediction
     from luban.tokenizer import Tokenizer
@@ -41,12 +43,23 @@ def save(model: Model, tokenizer: Tokenizer, folder: str | Path) -> None:
     tokenizer.save(Path(folder))
 
 
-def generate(model: Model, tokenizer: Tokenizer, prompts: list[str], **settings: Any) -> list[str]:
-    """Return what the model writes after each prompt; settings are those of `SamplingSettings`."""
+def generate(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: list[str],
+    *,
+    beams: BeamSettings | None = None,
+    draft: Draft | None = None,
+    **settings: Any,
+) -> list[str]:
+    """Return what the model writes after each prompt; settings are those of `SamplingSettings`.
+
+    beams: the best that a beam search finds. draft: guess tokens ahead, with `Lookup()` or a `DraftModel`.
+    """
     from luban.generate import SamplingSettings
     from luban.generate import generate as write
 
-    return write(model, tokenizer, prompts, settings=SamplingSettings(**settings))
+    return write(model, tokenizer, prompts, settings=SamplingSettings(**settings), beams=beams, draft=draft)
 
 
 def predict(folder: str | Path, texts: list[str]) -> list[Prediction]:
