@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def compare(args: argparse.Namespace, batch: int) -> None:
         print(
             f"{name:13} {statistics.median(rates):7.1f} tokens/s decoding (best {max(rates):.1f}), "
             f"prompt {1000 * prefill:.0f} ms, load {loads[name]['seconds']:.1f} s, "
-            f"peak {rows[name][-1]['peak_bytes'] / 1e9:.2f} GB"
+            f"peak {loads[name]['peak_bytes'] / 1e9:.2f} GB loading, {rows[name][-1]['peak_bytes'] / 1e9:.2f} GB all"
         )
     ours, theirs = rows["luban"], rows["transformers"]
     pairs = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours, theirs, strict=True)]
@@ -108,20 +109,16 @@ def serve(args: argparse.Namespace) -> None:
     decode = {"luban": load_luban, "transformers": load_transformers}[args.only](args.model)
     seconds = clock() - begin
     for line in sys.stdin:
-        row: dict[str, Any] = {"seconds": seconds}
+        row: dict[str, Any] = {"seconds": seconds, "peak_bytes": peak_memory_bytes()}
         if batch := int(line):
             generator = torch.Generator().manual_seed(batch)
             prompts = torch.randint(1000, 20_000, (batch, args.prompt), generator=generator)
-            begin = clock()
-            decode(prompts, 1)
-            prefill = clock() - begin
-            begin = clock()
-            tokens = decode(prompts, args.new)
-            whole = clock() - begin
+            stamps = [clock()]
+            tokens = decode(prompts, args.new, lambda stamps=stamps: stamps.append(clock()))
             row = {
-                "tokens_per_second": batch * (args.new - 1) / (whole - prefill),
-                "prefill_seconds": prefill,
-                "seconds": whole,
+                "tokens_per_second": batch * (args.new - 1) / (stamps[-1] - stamps[1]),
+                "prefill_seconds": stamps[1] - stamps[0],
+                "seconds": stamps[-1] - stamps[0],
                 "tokens": tokens.tolist(),
                 "peak_bytes": peak_memory_bytes(),
             }
@@ -135,13 +132,15 @@ def load_luban(path: Path) -> Any:
     model = load_model(path)
 
     @torch.no_grad()
-    def decode(prompts: torch.Tensor, n_new: int) -> torch.Tensor:
+    def decode(prompts: torch.Tensor, n_new: int, tick: Callable[[], None]) -> torch.Tensor:
         with evaluating(model):
             reader = Reader(model, Prompts(prompts.tolist()), n_new)
             tokens = [reader.logits.argmax(-1)]
+            tick()
             while len(tokens) < n_new:
                 reader.read(tokens[-1])
                 tokens.append(reader.logits.argmax(-1))
+                tick()
         return torch.stack(tokens, dim=1)
 
     return decode
@@ -162,9 +161,25 @@ def load_transformers(path: Path) -> Any:
     else:
         model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
 
-    def decode(prompts: torch.Tensor, n_new: int) -> torch.Tensor:
+    class Clock(transformers.generation.streamers.BaseStreamer):
+        """Is told of the prompt, of every token, and of the end."""
+
+        def __init__(self, tick: Callable[[], None]):
+            self.tick, self.n_put = tick, 0
+
+        def put(self, value: torch.Tensor) -> None:
+            self.n_put += 1
+            if self.n_put > 1:
+                self.tick()
+
+        def end(self) -> None:
+            pass
+
+    def decode(prompts: torch.Tensor, n_new: int, tick: Callable[[], None]) -> torch.Tensor:
         settings = {"max_new_tokens": n_new, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
-        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), **settings)
+        out = model.generate(
+            prompts, attention_mask=torch.ones_like(prompts), streamer=Clock(tick), **settings
+        )
         return out[:, prompts.shape[1] :]
 
     return decode
