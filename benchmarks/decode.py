@@ -67,7 +67,8 @@ def compare(args: argparse.Namespace, batch: int) -> None:
         print(
             f"{name:13} {statistics.median(rates):7.1f} tokens/s decoding (best {max(rates):.1f}), "
             f"prompt {1000 * prefill:.0f} ms, load {loads[name]['seconds']:.1f} s, "
-            f"peak {loads[name]['peak_bytes'] / 1e9:.2f} GB loading, {rows[name][-1]['peak_bytes'] / 1e9:.2f} GB all"
+            f"peak {loads[name]['peak_bytes'] / 1e9:.2f} GB loading, "
+            f"{rows[name][-1]['peak_bytes'] / 1e9:.2f} GB all"
         )
     ours, theirs = rows["luban"], rows["transformers"]
     pairs = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours, theirs, strict=True)]
