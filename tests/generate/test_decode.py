@@ -1,131 +1,94 @@
 import pytest
 import torch
 
-import luban
-from luban.errors import CheckpointError, DataError
-from luban.generate import SamplingSettings, generate, stream, write
-from luban.models.build import build_model
-from luban.models.config import HeadConfig
-from luban.models.families import FAMILIES
+from luban.errors import DataError
+from luban.generate import SamplingSettings
+from luban.generate.decode import Decoding, decode
+from luban.generate.reader import Prompts, Reader
+from luban.models.load import load_model
+from tests.models import references
+from tests.models.references import PAD, VOCAB, reference
 
-PROMPTS = ["To be", "今天", "that is the question, or is it not", "a"]
-SETTINGS = [
-    {"temperature": 0.0},
-    {"temperature": 0.9, "top_p": 0.9, "seed": 3},
-    {"temperature": 1.3, "top_k": 20, "min_p": 0.05},
-]
+GREEDY = SamplingSettings(temperature=0, max_new_tokens=9)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["greedy", "top-p", "top-k"])
-@pytest.mark.parametrize("family", ["gpt2", "llama", "recurrent"])
-def test_a_batch_of_unequal_prompts_writes_what_each_alone_would(family, settings, writer, tokenizer):
-    model, asked = writer(family), SamplingSettings(max_new_tokens=60, **settings)  # some run out of context
-    together = generate(model, tokenizer, PROMPTS, settings=asked)
-    alone = [generate(model, tokenizer, [prompt], settings=asked)[0] for prompt in PROMPTS]
-    assert together == alone
-    assert len(set(together)) > 1
+def unequal(n_rows, seed=6):
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(3, 11, (n_rows,), generator=draw).tolist()
+    return [torch.randint(PAD + 1, VOCAB, (n,), generator=draw).tolist() for n in lengths]
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "recurrent"])
-def test_greedy_text_is_what_uncached_reading_would_choose(family, writer, tokenizer):
-    model, ids = writer(family), tokenizer.encode("To be")
-    for _ in range(8):
+@pytest.mark.parametrize("case", ["original", "t5", "whisper", "gpt2", "qwen3"])
+def test_greedy_ids_are_those_of_transformers(case, tmp_path, monkeypatch):
+    cls, config, settings = references.CASES["t5"]
+    # Their cache has as many layers as the encoder.
+    monkeypatch.setitem(references.CASES, "t5", (cls, config, settings | {"num_decoder_layers": 2}))
+    theirs = reference(case)
+    theirs.save_pretrained(tmp_path)
+    ours, rows = load_model(tmp_path), unequal(6)
+    tokens, mask = torch.full((6, 10), PAD), torch.zeros(6, 10, dtype=torch.long)
+    for i, ids in enumerate(rows):
+        where = slice(0, len(ids)) if case in ("original", "t5") else slice(-len(ids), None)
+        tokens[i, where], mask[i, where] = torch.tensor(ids), 1
+    if case == "whisper":
+        sound = torch.randn(6, 5, 16, generator=torch.Generator().manual_seed(3))
+        prompts = Prompts([[PAD]] * 6, sound)
+        out = theirs.generate(sound, max_new_tokens=9, do_sample=False, eos_token_id=1)
+    else:
+        prompts = Prompts(rows) if case in ("gpt2", "qwen3") else Prompts([[PAD]] * 6, tokens, mask)
+        out = theirs.generate(tokens, attention_mask=mask, max_new_tokens=9, do_sample=False, eos_token_id=1)
+    expected = [ids[: ids.index(1)] if 1 in ids else ids for ids in out[:, -9:].tolist()]
+    assert decode(ours, prompts, GREEDY, end_ids=[1]) == expected
+
+
+def test_rows_of_sound_with_unequal_beginnings_are_written_as_each_alone(writer):
+    model = writer("whisper", dim=36, n_mels=5, source_max_len=8)
+    sound = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(3))
+    prompts = Prompts([[0, 9, 8], [0], [0, 7, 7, 7]], sound)
+    for settings in (GREEDY, SamplingSettings(seed=3, max_new_tokens=9, no_repeat_ngram=2)):
+        together = decode(model, prompts, settings)
+        assert together == [decode(model, prompts.row(i), settings)[0] for i in range(3)]
+        assert len({tuple(ids) for ids in together}) == 3
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_cells_write_as_uncached_reading_would(cell, writer):
+    model, ids = writer("recurrent", cell=cell), [9, 8, 7]
+    for _ in range(9):
         ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
-    asked = SamplingSettings(max_new_tokens=8, temperature=0)
-    expected = tokenizer.decode(ids[len(tokenizer.encode("To be")) :]).rstrip("\ufffd")
-    assert generate(model, tokenizer, ["To be"], settings=asked) == [expected]
+    assert decode(model, Prompts([[5, 5, 5, 5, 5], [9, 8, 7]]), GREEDY, end_ids=())[1] == ids[3:]
 
 
-def test_the_stream_is_the_text_in_pieces(writer, tokenizer):
-    model, asked = writer("llama"), SamplingSettings(max_new_tokens=30, seed=5)
-    out = list(stream(model, tokenizer, "今天", asked))
-    assert all(out)
-    assert "".join(out) == generate(model, tokenizer, ["今天"], settings=asked)[0]
+def test_an_end_token_ends_its_row_alone_and_is_not_returned(writer):
+    model, prompts = writer(), Prompts([[9, 8], [7, 6, 5]])
+    free = decode(model, prompts, GREEDY, end_ids=())
+    end = next(id for id in free[0] if id not in free[1])
+    assert decode(model, prompts, GREEDY, end_ids=[end]) == [free[0][: free[0].index(end)], free[1]]
 
 
-def test_another_seed_writes_another_text(writer, tokenizer):
-    model = writer()
-    texts = {
-        generate(model, tokenizer, ["To"], settings=SamplingSettings(max_new_tokens=12, seed=s))[0]
-        for s in (1, 2)
-    }
-    assert len(texts) == 2
+def test_a_row_that_is_ended_from_outside_is_written_no_more(writer):
+    model, prompts = writer(), Prompts([[9, 8], [7, 6, 5]])
+    decoding = Decoding(model, prompts, GREEDY, end_ids=())
+    assert [token.row for token in decoding.step()] == [0, 1]
+    decoding.rows.end(0)
+    while decoding.rows.going:
+        assert [token.row for token in decoding.step()] == [1]
+    assert decoding.rows.written[1] == decode(model, prompts, GREEDY, end_ids=())[1]
 
 
-def finishes(model, tokenizer, **settings):
-    written = list(write(model, tokenizer, ["To be"], SamplingSettings(temperature=0, **settings)))
-    assert all(w.finish is None for w in written[:-1])
-    return "".join(w.text for w in written), written[-1].n_tokens, written[-1].finish
+def test_the_readers_first_scores_tell_what_the_first_token_would_be(writer):
+    model = writer("whisper", dim=36, n_mels=5, source_max_len=8)
+    sound = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(3))
+    prompts = Prompts([[0], [0]], sound)
+    first = Reader(model, prompts, 0).logits.argmax(-1).tolist()
+    assert first == [ids[0] for ids in decode(model, prompts, GREEDY, end_ids=())]
 
 
-def test_writing_stops_at_the_end_token(scripted, tokenizer):
-    ids = [*tokenizer.encode("be it"), tokenizer.eos_id, *tokenizer.encode(" more")]
-    n_tokens = len(tokenizer.encode("be it")) + 1
-    assert finishes(scripted(ids), tokenizer) == ("be it", n_tokens, "stop")
-
-
-def test_writing_stops_at_a_stop_text(scripted, tokenizer):
-    ids = tokenizer.encode("be it or not to be")
-    text, n_tokens, finish = finishes(scripted(ids), tokenizer, stop=("or",))
-    assert (text, finish) == ("be it ", "stop")
-    assert n_tokens < len(ids)
-
-
-def test_writing_stops_after_so_many_tokens(scripted, tokenizer):
-    ids = tokenizer.encode("鲁班")
-    assert finishes(scripted(ids), tokenizer, max_new_tokens=len(ids) - 1) == ("鲁", len(ids) - 1, "length")
-
-
-def test_writing_stops_where_the_context_is_full(scripted, tokenizer):
-    n_prompt = len(tokenizer.encode("To be"))
-    model = scripted([70] * 99, max_len=n_prompt + 5)
-    assert finishes(model, tokenizer, max_new_tokens=50)[1:] == (5, "length")
-
-
-def test_a_prompt_longer_than_the_context_names_both(writer, tokenizer):
-    with pytest.raises(DataError) as error:
-        generate(writer(max_len=8), tokenizer, ["the question " * 9])
-    assert "and the model's context is 8, answer included\n  fix: shorten it to at most 7 tokens" in str(
-        error.value
-    )
-
-
-def test_an_empty_prompt_starts_from_the_start_token(writer, tokenizer):
-    assert generate(writer(), tokenizer, [""], settings=SamplingSettings(max_new_tokens=5)) != [""]
-    assert generate(writer(), tokenizer, []) == []
-
-
-@pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_a_model_that_cannot_write_says_so(family, tokenizer):
-    labels = HeadConfig(kind="classes", n_classes=2, labels=("a", "b"))
-    head = labels if family == "gpt2" else HeadConfig()
-    config = FAMILIES[family].config("tiny", vocab_size=tokenizer.vocab_size, dim=32, n_layers=1, head=head)
-    with pytest.raises(CheckpointError, match="texts and cannot write them"):
-        generate(build_model(config), tokenizer, ["To be"])
-
-
-def test_writing_leaves_a_model_in_training_as_it_was(writer, tokenizer):
-    model = writer(dropout=0.5).train()
-    asked = SamplingSettings(max_new_tokens=6, temperature=0)
-    assert generate(model, tokenizer, ["To"], settings=asked) == generate(
-        model, tokenizer, ["To"], settings=asked
-    )
-    assert model.training
-
-
-def test_the_package_is_also_the_call(writer, tokenizer):
-    model, asked = writer(), SamplingSettings(max_new_tokens=6, temperature=0)
-    assert luban.generate(model, tokenizer, ["To"], max_new_tokens=6, temperature=0.0) == generate(
-        model, tokenizer, ["To"], settings=asked
-    )
-
-
-def test_a_folder_opens_as_model_and_tokenizer(writer, tokenizer, tmp_path):
-    model = writer("llama")
-    luban.save(model, tokenizer, tmp_path / "copy")
-    again, same = luban.load(str(tmp_path / "copy"))
-    assert same.hash == tokenizer.hash
-    assert luban.generate(again, same, PROMPTS, seed=2) == luban.generate(model, tokenizer, PROMPTS, seed=2)
-    (tmp_path / "copy" / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match=r"has no tokenizer\.json"):
-        luban.load(tmp_path / "copy")
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([], "a prompt holds no token"), ([5] * 40, "the prompt is 40 tokens, and the model's context is 40")],
+    ids=["empty", "long"],
+)
+def test_prompts_that_leave_nothing_to_write_are_refused(ids, message, writer):
+    with pytest.raises(DataError, match=message):
+        decode(writer(), Prompts([[5], ids]), GREEDY)
