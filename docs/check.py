@@ -266,7 +266,9 @@ def _shown(value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if value < 1 else f"{value:.10g}"
+    return "–" if value is None else str(value)
 
 
 def settings_reference() -> str:
