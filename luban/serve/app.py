@@ -154,7 +154,8 @@ async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tup
                 f"the prompt has {length} tokens, but {model.name} reads at most {room} (context {context})"
             )
             raise Refusal(400, message, "prompt", "context_length_exceeded")
-    chosen = ("temperature", "top_k", "top_p", "min_p")
+    penalties = ("presence_penalty", "frequency_penalty", "repetition_penalty")
+    chosen = ("temperature", "top_k", "top_p", "min_p", *penalties)
     given: dict[str, Any] = {name: getattr(asked, name) for name in chosen}
     sampling = SamplingSettings(
         max_new_tokens=min(asked.max_tokens or USUAL_MAX_TOKENS, context - max(lengths)),

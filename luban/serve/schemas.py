@@ -79,6 +79,10 @@ class CompletionRequest(BaseModel):
     top_k: Annotated[int, Field(ge=0)] | None = None
     """0 keeps every token."""
     min_p: Annotated[Number, Field(ge=0, lt=1)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
+    """1 is off; not one of OpenAI's."""
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
     stop: Texts | None = None
     n: Annotated[int, Field(ge=1)] | None = None
@@ -105,8 +109,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "echo": (None, False),
     "best_of": (None, 1),
     "suffix": (None,),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
     "logit_bias": (None, {}),
 }
 """Known fields that would change the answer, and the values with which they would not."""

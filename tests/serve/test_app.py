@@ -46,6 +46,7 @@ def test_several_prompts_and_answers_are_numbered_as_openai_does(serving: Servin
 def test_every_sampling_setting_reaches_the_model(serving: Serving) -> None:
     parrot = Parrot()
     given = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "seed": 3, "stop": ["x", "y"]}
+    given |= {"presence_penalty": 0.5, "frequency_penalty": -0.25, "repetition_penalty": 1.5}
     assert complete(serving(parrot.served()), max_tokens=4, **given).status_code == 200
     asked = parrot.asked[0]
     assert {k: getattr(asked, k) for k in given} == {**given, "stop": ("x", "y")}
@@ -133,7 +134,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"echo": True}, "echo", "not supported"),
     ({"best_of": 2}, "best_of", "not supported"),
     ({"suffix": "end"}, "suffix", "not supported"),
-    ({"presence_penalty": 1}, "presence_penalty", "not supported"),
+    ({"presence_penalty": 2.1}, "presence_penalty", "less than or equal to 2"),
+    ({"repetition_penalty": 0}, "repetition_penalty", "greater than 0"),
     ({"max_token": 5}, "max_token", "did you mean max_tokens?"),
 ]
 
