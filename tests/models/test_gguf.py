@@ -244,6 +244,7 @@ def info(name, shape, kind=0, offset=0):
         (header([struct.pack("<Q", 1 << 62) + b"x" * 20]), f"the length of a key of the metadata is said to be {1 << 62}"),
         (header([entry("a", 9, struct.pack("<IQ", 4, 1 << 40))]), f"the number of items of a is said to be {1 << 40}"),
         (header([entry("a", 9, struct.pack("<IQ", 8, 1 << 40))]), f"the number of items of a is said to be {1 << 40}"),
+        (header([entry("a", 9, struct.pack("<IQQ", 8, 1, 1 << 40))]), "an item of a is said to end at 1099511627"),
         (header([entry("a", 9, struct.pack("<IQIQ", 9, 1, 9, 1))]), "a has the unknown type 9"),
         (header([entry("a", 77, b"")] ), "a has the unknown type 77"),
         (header([entry("a", 7, b"\1"), entry("a", 7, b"\1")]), "holds a twice"),
