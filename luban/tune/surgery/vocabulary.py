@@ -33,10 +33,6 @@ class Vocabulary(Protocol):
     def vocab_size(self) -> int:
         """Tokens in all."""
 
-    @property
-    def special_ids(self) -> frozenset[int]:
-        """Ids that stand for no text."""
-
 
 def extend_vocabulary(model: Model, old_tokenizer: Vocabulary, new_tokenizer: Vocabulary) -> Model:
     """Give `model` the rows that a new tokenizer's ids ask for, in place.
@@ -78,9 +74,7 @@ def _sources(id: int, old: Vocabulary, new: Vocabulary) -> list[int]:
     same = old.token_id(token)
     if same is not None:
         return [same]
-    if id in new.special_ids:
-        return []
-    text = new.decode([id]).removeprefix("##")  # a WordPiece that goes on
+    text = new.decode([id]).removeprefix("##")  # "" of a special token; a WordPiece that goes on
     if "\N{REPLACEMENT CHARACTER}" in text:  # a part of a character: byte by byte
         found = [old.token_id(c) for c in token]
         return [i for i in found if i is not None]
