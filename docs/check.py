@@ -122,9 +122,14 @@ def _luban_faults(words: list[str]) -> Iterator[str]:
 
     command: typing.Any = typer.main.get_command(build_app())
     verb = words[0]
+    while hasattr(command, "commands") and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    if "--help" in words or "--version" in words:
+        return
+    if hasattr(command, "commands"):
+        yield f"there is no command {' '.join(words[:1])}"
+        return
     try:
-        while hasattr(command, "commands") and words and words[0] in command.commands:
-            command, words = command.commands[words[0]], words[1:]
         given = command.make_context(verb, list(words)).params
         if verb == "run":
             _check_recipe(given)
@@ -134,8 +139,6 @@ def _luban_faults(words: list[str]) -> Iterator[str]:
         yield e.format_message()  # type: ignore[attr-defined]
     except LubanError as e:
         yield e.problem
-    except typer.Exit:
-        pass  # --help and --version
 
 
 def _check_recipe(given: dict[str, typing.Any]) -> None:
