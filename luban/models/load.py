@@ -138,7 +138,8 @@ def _own_format(tensors: Mapping[str, Tensor]) -> Format:
 def _sort_out(tensors: dict[str, Tensor], form: Format) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Divide tensors into weights, under the names that newer files give them, and constants."""
     weights, buffers = {}, []
-    for key, tensor in tensors.items():
+    for key in list(tensors):
+        tensor = tensors.pop(key)  # so that nothing but the matching holds it
         if re.search(form.buffers, key):
             buffers.append(key)
             continue
@@ -206,6 +207,7 @@ class _Matching:
         self.found: dict[str, Tensor] = {}
         self.dropped: dict[str, None] = {}
         self.seen: set[str] = set()
+        self.n_copied: dict[str, int] = {}
         self.fresh: set[str] = set()
         """Our parameters that are still to be drawn or computed."""
 
@@ -229,6 +231,7 @@ class _Matching:
         if is_ours and name.ours not in self.found:
             self.seen.add(key)
             self.found[name.ours] = self._piece(name, self.theirs[key])
+            self._let_go(name, key)
         elif self._is_double(name, self.theirs[key]):
             self.seen.add(key)
         elif name.ours.startswith("head."):
@@ -254,6 +257,12 @@ class _Matching:
         tensor = tensor.squeeze(0) if name.row else tensor
         tensor = tensor.t() if name.transpose else tensor
         return tensor.chunk(n)[i].contiguous() if n > 1 else tensor.contiguous()
+
+    def _let_go(self, name: Name, key: str) -> None:
+        """Free a tensor that was copied in all its parts, so that the memory never holds the model twice."""
+        self.n_copied[key] = self.n_copied.get(key, 0) + (name.transpose or name.part[1] > 1)
+        if self.n_copied[key] == name.part[1]:
+            self.theirs[key] = torch.empty(0)
 
     def _is_double(self, name: Name, tensor: Tensor) -> bool:
         """Whether a file holds a tied matrix, or a bias of two names, a second time."""

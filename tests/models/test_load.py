@@ -9,6 +9,7 @@ import torch
 
 from luban.errors import CheckpointError, LubanError
 from luban.log import Log
+from luban.models import load
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.folder import read_config
@@ -401,3 +402,18 @@ def test_a_broken_config_of_our_own_says_what_is_wrong(tiny, tmp_path):
     change_config(tmp_path, luban={"trunk": {"kind": "recurrent", "dim": 32, "n_layer": 2}})
     with pytest.raises(CheckpointError, match="'luban' does not describe a model: .*n_layer"):
         load_model(tmp_path)
+
+
+def test_a_tensor_that_was_copied_in_parts_is_let_go(folder, monkeypatch):
+    held = []
+
+    def watched(self):
+        result = run(self)
+        held.extend(self.theirs[key] for key in self.theirs if key.endswith(("c_attn.weight", "c_fc.weight")))
+        return result
+
+    run = load._Matching.run
+    monkeypatch.setattr(load._Matching, "run", watched)
+    load_model(folder)
+    assert len(held) == 4
+    assert all(tensor.numel() == 0 for tensor in held)
