@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from luban.errors import ConfigError
+from luban.models.build import build_model
+from luban.models.families import FAMILIES
 from luban.objectives.span_corruption import (
     Corruption,
     corrupt,
@@ -16,6 +18,7 @@ from luban.objectives.span_corruption import (
     span_corruption,
     without_spans,
 )
+from luban.objectives.vocabulary import supervised_tokens
 from luban.records import IGNORE
 from tests.objectives.toys import Toy, generator, rows
 
@@ -128,3 +131,19 @@ def test_the_loss_is_that_of_the_target() -> None:
     loss = span_corruption(model, rows([list(range(10, 30))]), corruption=CORRUPTION, generator=generator())
     assert loss.n_targets == 6  # <X>, three tokens, <Y>, end
     assert loss.total.item() == pytest.approx(6 * math.log(200))
+
+
+@pytest.mark.parametrize("family", ["t5", "original"])
+def test_packed_documents_cost_what_they_cost_alone(family: str) -> None:
+    sizes = {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 40, "start_id": START, "pad_id": 0}
+    model = build_model(FAMILIES[family].config("tiny", vocab_size=200, **sizes)).eval()
+    torch.manual_seed(3)
+    texts = [[*torch.randint(10, 100, (n,)).tolist(), END] for n in (12, 9, 15)]
+    numbers = [i for i, text in enumerate(texts, 1) for _ in text]
+    shared = generator(4)
+    alone = [supervised_tokens(model, without_spans(rows([text]), CORRUPTION, shared)) for text in texts]
+    packed = without_spans(rows([sum(texts, [])], [numbers]), CORRUPTION, generator(4))
+    together = supervised_tokens(model, packed)
+    assert together.n_targets == sum(loss.n_targets for loss in alone)
+    torch.testing.assert_close(together.total, sum(loss.total for loss in alone))
+    assert together.total.item() / together.n_targets == pytest.approx(math.log(200), rel=0.05)
