@@ -63,10 +63,17 @@ class Lookup:
     n_tokens: int = 8
     max_ngram: int = 3
     """Longest phrase looked for; shorter ones follow if it is not found."""
+    min_ngram: int = 2
+    """Shortest: what followed a single token says little."""
 
     def __post_init__(self) -> None:
         _check_count("n_tokens", self.n_tokens)
-        _check_count("max_ngram", self.max_ngram)
+        _check_count("min_ngram", self.min_ngram)
+        if self.max_ngram < self.min_ngram:
+            raise ConfigError(
+                f"max_ngram = {self.max_ngram} is below min_ngram = {self.min_ngram}",
+                fix=f"set max_ngram to {self.min_ngram} or more",
+            )
 
     def start(
         self, model: Model, prompt: Prompts, settings: SamplingSettings, rules: Sequence[Rule]
@@ -74,7 +81,7 @@ class Lookup:
         """Return a guesser that remembers the prompt, and a source of tokens."""
         is_text = prompt.source is not None and not prompt.source.is_floating_point()
         source = prompt.source[0].tolist() if prompt.source is not None and is_text else []
-        return _Quoter([*source, *prompt.ids[0]], self.max_ngram)
+        return _Quoter([*source, *prompt.ids[0]], range(self.max_ngram, self.min_ngram - 1, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +138,7 @@ class Speculation:
         self.n_guessed, self.n_accepted = 0, 0
         self._prompt, self._settings, self._rules = prompt.ids[0], settings, rules
         (self._chance,) = generators(1, settings.seed)
-        self._most = draft.n_tokens
+        self._most = self._n_next = draft.n_tokens
         self._guesser = draft.start(model, prompt, settings, rules)
         self._reader = Reader(model, prompt, self.rows.rooms[0])
         self._next: Tensor | None = self._reader.logits
@@ -140,11 +147,13 @@ class Speculation:
         """Guess, check, and add what was right and one token more."""
         written = list(self.rows.written[0])
         room = self.rows.rooms[0] - len(written)
-        guess = self._guesser.guess(written, min(self._most, room - 1))
+        guess = self._guesser.guess(written, min(self._n_next, room - 1))
         scores = self._read(written, guess.ids)
         chosen = self._check(scores, guess)
         self.n_guessed += len(guess.ids)
         self.n_accepted += len(chosen) - 1
+        if guess.ids:  # after a bad guess a shorter one, for what is not accepted was read in vain
+            self._n_next = min(self._most, 2 * len(chosen) - 1)
         self._reader.cache.cut(len(self._prompt) + len(written) + len(chosen) - 1)
         tokens: list[Token] = []
         for id in chosen:
@@ -196,13 +205,13 @@ def _draw(weights: Tensor, chance: torch.Generator) -> int:
 
 
 class _Quoter:
-    def __init__(self, prompt: list[int], max_ngram: int):
-        self._prompt, self._max_ngram = prompt, max_ngram
+    def __init__(self, prompt: list[int], lengths: Sequence[int]):
+        self._prompt, self._lengths = prompt, lengths
 
     def guess(self, written: Sequence[int], most: int) -> Guess:
         """Return what followed the latest other place with the same last tokens."""
         ids = [*self._prompt, *written]
-        for n in range(min(self._max_ngram, len(ids) - 1), 0, -1):
+        for n in (n for n in self._lengths if n < len(ids)):
             last = ids[-n:]
             for start in range(len(ids) - n - 1, -1, -1):
                 if ids[start : start + n] == last:

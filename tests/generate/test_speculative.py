@@ -6,6 +6,7 @@ from luban.errors import CheckpointError, ConfigError
 from luban.generate import SamplingSettings, generate, write
 from luban.generate.decode import decode
 from luban.generate.reader import Prompts
+from luban.generate.rules import Suppressed
 from luban.generate.speculative import DraftModel, Guess, Lookup, Speculation, accepted
 from luban.generate.writing import read_prompts
 
@@ -34,7 +35,7 @@ def texts(model, tokenizer, settings, draft):
 def test_greedy_text_is_that_of_one_token_a_step(family, guess, more, writer, tokenizer):
     model = writer(family, max_len=30)
     other = writer(family, n_layers=1, max_len=26) if guess == "draft" else model
-    draft = Lookup() if guess == "lookup" else DraftModel(other, n_tokens=3)
+    draft = Lookup(min_ngram=1) if guess == "lookup" else DraftModel(other, n_tokens=3)
     settings = greedy(max_new_tokens=40, **more)  # until the context is full
     assert texts(model, tokenizer, settings, draft) == generate(model, tokenizer, PROMPTS, settings=settings)
 
@@ -61,16 +62,37 @@ def test_quoting_saves_steps_where_the_text_repeats_itself(writer):
     (text,) = decode(model, Prompts([[9, 8, 7]]), settings, end_ids=())
     prompt = Prompts([[*text[:15], 9, 8, 7]])
     (again,) = decode(model, prompt, settings, end_ids=())
-    speculation, n_steps = steps(model, prompt, settings, Lookup(), end_ids=())
+    speculation, n_steps = steps(model, prompt, settings, Lookup(min_ngram=1), end_ids=())
     assert speculation.rows.written == [again]
     assert n_steps == 20 - speculation.n_accepted < 20
 
 
+def test_a_guess_after_a_bad_one_is_short(writer):
+    lengths = []
+
+    class Wrong:
+        n_tokens = 8
+
+        def start(self, *_):
+            return self
+
+        def guess(self, written, most):
+            lengths.append(most)
+            return Guess([0] * most)
+
+    steps(
+        writer(), Prompts([[9, 8]]), greedy(max_new_tokens=20), Wrong(), end_ids=(), rules=[Suppressed([0])]
+    )
+    assert lengths == [8, *[1] * 18, 0]
+
+
 def test_guesses_are_what_followed_the_longest_phrase_before(writer):
-    guesser = Lookup(max_ngram=2).start(writer(), Prompts([[1, 2, 3, 9, 2, 4]]), greedy(), ())
+    guesser = Lookup(max_ngram=2, min_ngram=1).start(writer(), Prompts([[1, 2, 3, 9, 2, 4]]), greedy(), ())
     assert guesser.guess([1, 2], 3).ids == [3, 9, 2]
     assert guesser.guess([7, 2], 2).ids == [4, 7]  # the latest place
     assert guesser.guess([5], 3).ids == []
+    wary = Lookup().start(writer(), Prompts([[1, 2, 3, 9, 2, 4]]), greedy(), ())
+    assert (wary.guess([9, 2], 2).ids, wary.guess([7, 2], 2).ids) == ([4, 9], [])
 
 
 def test_a_source_of_tokens_is_quoted_too(writer, tokenizer):
@@ -123,6 +145,7 @@ def test_a_draw_repeats_with_its_seed(writer, tokenizer):
     ("make", "kind", "message"),
     [
         (lambda w: Lookup(n_tokens=0), ConfigError, "n_tokens = 0 cannot be"),
+        (lambda w: Lookup(max_ngram=1), ConfigError, "max_ngram = 1 is below min_ngram = 2"),
         (lambda w: DraftModel(w("recurrent")), ConfigError, "recurrent model cannot take back guesses"),
         (lambda w: DraftModel(w("bert")), CheckpointError, "cannot write"),
         (
