@@ -16,6 +16,8 @@ from luban.models.width import INPUTS, hidden_gain
 
 STD = 0.02
 """Standard deviation of GPT-2, BERT and Llama."""
+FIRST_SCORES, TOKEN_READ = 0.35, 4.0
+"""Where embeddings are large: the deviation of a new model's scores, and the most of the token just read."""
 RESIDUAL_OUTPUTS = ("attention.out.weight", "cross.out.weight", "mlp.down.weight")
 EMBEDDINGS = ("tokens.weight", "positions.weight", "segments.weight")
 N_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -145,14 +147,17 @@ def _last_gain(config: ModelConfig) -> float:
 
     Under embeddings as large as T5's or those of 2017 the first scores would be far from even, above all
     that of the token just read: a first loss of 0.5 to 1 above ln(vocab_size), and of 50 for an untied
-    T5. So only there the norm starts lower, which no paper says, and every matrix stays as published.
+    T5. So only there the norm starts lower, which no paper says, and every matrix stays as published. No
+    lower than it must: a quiet start learns more slowly.
     """
     trunk = config.trunk
     assert isinstance(trunk, TransformerConfig)
     if config.head.kind != "tokens" or trunk.init not in ("t5", "xavier"):
         return 1.0
     std = SCHEMES[trunk.init]("head.weight", torch.Size((config.vocab_size, trunk.dim)), trunk).std
-    return min(1.0, 1 / (trunk.dim * std * config.head.scale))
+    root = math.sqrt(trunk.dim)
+    wanted = min(FIRST_SCORES, TOKEN_READ / root)
+    return min(1.0, wanted / (root * std * config.head.scale))
 
 
 def _recurrent(name: str, parameter: Tensor, config: ModelConfig, generator: torch.Generator) -> None:
