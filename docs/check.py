@@ -185,7 +185,7 @@ def in_pairs() -> list[str]:
 
 
 def _formulas(page: Path) -> list[str]:
-    return re.findall(r"^\$\$\n(.*?)^\$\$", page.read_text("utf-8"), re.M | re.S)
+    return list(blocks(page, "math"))
 
 
 def same_commands(one: Path, other: Path) -> list[str]:

@@ -50,7 +50,7 @@ def test_a_fault_on_a_page_is_found(check: ModuleType, tmp_path: Path, text: str
         ("# A", "# 甲\n## 乙", "headings"),
         ("```bash\nmake test\n```", "甲", "make test"),
         ("```python\nx = 1\n```", "```python\nx = 2\n```", "Python blocks"),
-        ("$$\nx\n$$", "$$\ny\n$$", "formulas"),
+        ("```math\nx\n```", "```math\ny\n```", "formulas"),
         ("# A", None, "only one language has page.md"),
     ],
 )

@@ -28,6 +28,6 @@ def test_every_number_of_the_page_is_what_the_code_gives(page: Path) -> None:
 def test_both_languages_show_the_same_code_and_the_same_formulas() -> None:
     english, chinese = PAGES
     assert session(english) == session(chinese)
-    formulas = [re.findall(r"^\$\$\n(.*?)^\$\$", p.read_text("utf-8"), re.M | re.S) for p in PAGES]
+    formulas = [re.findall(r"^```math\n(.*?)^```", p.read_text("utf-8"), re.M | re.S) for p in PAGES]
     assert formulas[0] == formulas[1]
     assert len(formulas[0]) >= 6
