@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from luban.tokenizer import Tokenizer
 
+N_BEFORE = 4
+"""Tokens of the prompt that are decoded with the first of the text."""
 INCOMPLETE = "\ufffd"
 """What decoding puts for bytes that are no whole character, or not yet."""
 
@@ -12,24 +16,27 @@ class TextPieces:
     """Collects one row's tokens and gives text as soon as it is sure.
 
     Held back are a character whose bytes are not all there, and what may be the beginning of a stop
-    text. After a stop text `is_done`.
+    text. After a stop text `is_done`. `before` are the ids of what the text goes on from: some
+    tokenizers write no space at the start of a text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...] = ()):
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...] = (), before: Sequence[int] = ()):
         self.tokenizer, self.stop = tokenizer, stop
         self.is_done = False
-        self.ids: list[int] = []
-        self._start, self._read = 0, 0
+        self.n_tokens = 0
+        self._ids = list(before[-N_BEFORE:])
+        self._start, self._read = 0, len(self._ids)
         """Tokens from _start to _read are out; they are decoded again as the context of the next."""
         self._pending = ""
 
     def add(self, token: int) -> str:
         """Take one more token; return the text that became sure, often none."""
-        self.ids.append(token)
+        self._ids.append(token)
+        self.n_tokens += 1
         text = self._fresh()
         if not text or text.endswith(INCOMPLETE):
             return ""
-        self._start, self._read = self._read, len(self.ids)
+        self._start, self._read = self._read, len(self._ids)
         return self._until_stop(text)
 
     def finish(self) -> str:
@@ -41,8 +48,8 @@ class TextPieces:
         return text
 
     def _fresh(self) -> str:
-        before = self.tokenizer.decode(self.ids[self._start : self._read])
-        return self.tokenizer.decode(self.ids[self._start :])[len(before) :]
+        before = self.tokenizer.decode(self._ids[self._start : self._read])
+        return self.tokenizer.decode(self._ids[self._start :])[len(before) :]
 
     def _until_stop(self, text: str) -> str:
         text = self._pending + text

@@ -15,7 +15,7 @@ from luban.generate.reader import Prompts, evaluating
 from luban.generate.rules import Rule
 from luban.generate.settings import SamplingSettings
 from luban.generate.speculative import Draft, Speculation
-from luban.generate.text import INCOMPLETE, TextPieces
+from luban.generate.text import TextPieces
 from luban.models.model import Model
 from luban.tokenizer import Tokenizer
 
@@ -95,13 +95,14 @@ def write(
     ends = end_ids(model, tokenizer)
     with evaluating(model):
         if draft is None:
-            yield from _texts(
-                Decoding(model, asked, settings, rules=rules, end_ids=ends), tokenizer, settings
-            )
+            decoding = Decoding(model, asked, settings, rules=rules, end_ids=ends)
+            yield from _texts(decoding, _pieces(model, tokenizer, asked, settings))
             return
         for row in range(len(asked)):
-            one = Speculation(model, asked.row(row), settings, draft, rules=rules, end_ids=ends)
-            yield from (replace(piece, row=row) for piece in _texts(one, tokenizer, settings))
+            prompt = asked.row(row)
+            one = Speculation(model, prompt, settings, draft, rules=rules, end_ids=ends)
+            texts = _pieces(model, tokenizer, prompt, settings)
+            yield from (replace(piece, row=row) for piece in _texts(one, texts))
 
 
 def search(
@@ -114,7 +115,11 @@ def search(
     """Return the `n_best` answers that a beam search finds to each prompt, best first."""
     asked = read_prompts(model, tokenizer, prompts)
     found = beam_search(model, asked, settings, beams, end_ids=end_ids(model, tokenizer))
-    return [[_answer(beam, tokenizer) for beam in row] for row in found]
+    begins = [asked.row(i) for i in range(len(asked))]
+    return [
+        [_answer(beam, *_pieces(model, tokenizer, begin, settings)) for beam in row]
+        for begin, row in zip(begins, found, strict=True)
+    ]
 
 
 def read_prompts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str]) -> Prompts:
@@ -170,15 +175,20 @@ def _padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor | None]:
     return tokens, documents if bool((documents == 0).any()) else None
 
 
-def _answer(beam: Beam, tokenizer: Tokenizer) -> Answer:
-    text = tokenizer.decode(beam.ids).rstrip(INCOMPLETE)
-    return Answer(text, beam.score, len(beam.ids) + (beam.finish == "stop"), beam.finish)
+def _answer(beam: Beam, text: TextPieces) -> Answer:
+    whole = "".join(text.add(id) for id in beam.ids) + text.finish()
+    return Answer(whole, beam.score, len(beam.ids) + (beam.finish == "stop"), beam.finish)
 
 
-def _texts(
-    decoding: Decoding | Speculation, tokenizer: Tokenizer, settings: SamplingSettings
-) -> Iterator[Written]:
-    texts = [TextPieces(tokenizer, settings.stop) for _ in decoding.rows.going]
+def _pieces(
+    model: Model, tokenizer: Tokenizer, prompts: Prompts, settings: SamplingSettings
+) -> list[TextPieces]:
+    """Return a text for each row, to which a prompt of the same text belongs."""
+    begins = prompts.ids if model.encoder is None else [()] * len(prompts)
+    return [TextPieces(tokenizer, settings.stop, before) for before in begins]
+
+
+def _texts(decoding: Decoding | Speculation, texts: Sequence[TextPieces]) -> Iterator[Written]:
     while decoding.rows.going:
         for token in decoding.step():
             if texts[token.row].is_done:  # a stop text came before the end of what the step wrote
@@ -190,7 +200,7 @@ def _texts(
 
 
 def _piece(token: Token, text: TextPieces) -> Written:
-    n_tokens = len(text.ids) + 1
+    n_tokens = text.n_tokens + 1
     if token.id is None:
         return Written(token.row, text.finish(), n_tokens, "stop")
     piece = text.add(token.id)

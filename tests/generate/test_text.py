@@ -1,8 +1,10 @@
 import random
 
 import pytest
+import tokenizers
 
 from luban.generate.text import TextPieces
+from luban.tokenizer import Tokenizer
 from tests.generate.conftest import TEXT
 
 
@@ -62,3 +64,16 @@ def test_nothing_of_a_stop_text_is_shown_before_it_is_known(tokenizer):
         shown += text.add(token)
         assert not shown.endswith("question")
     assert shown + text.finish() == "the question!"
+
+
+def test_a_space_that_goes_on_from_the_prompt_is_kept():
+    words = {"\u2581To": 0, "\u2581be": 1, ",": 2, "<e>": 3}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "<e>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    backend.decoder = tokenizers.decoders.Metaspace()
+    spelling = Tokenizer(backend, {})
+    assert spelling.decode([1]) == "be"
+    for before, first in (((), "be"), ((0,), " be"), ((0, 1, 2, 0, 1, 2), " be")):
+        text = TextPieces(spelling, before=before)
+        assert [text.add(1), text.add(2), text.add(1)] == [first, ",", " be"]
+        assert text.n_tokens == 3
