@@ -14,6 +14,13 @@ from luban.generate.settings import SamplingSettings
         ({"top_p": 0.0}, "top_p = 0.0 cannot be\n  fix: set top_p to above 0, at most 1 (off)"),
         ({"min_p": 1.0}, "min_p = 1.0 cannot be"),
         ({"seed": -1}, "seed = -1 cannot be"),
+        (
+            {"repetition_penalty": 0.0},
+            "repetition_penalty = 0.0 cannot be\n  fix: set repetition_penalty to above 0",
+        ),
+        ({"frequency_penalty": float("inf")}, "frequency_penalty = inf cannot be"),
+        ({"presence_penalty": float("nan")}, "presence_penalty = nan cannot be"),
+        ({"no_repeat_ngram": -1}, "no_repeat_ngram = -1 cannot be"),
         ({"stop": ("",)}, "stop = ('',) cannot be"),
     ],
 )
