@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,9 +18,9 @@ class TokenStem(nn.Module):
     def __init__(self, config: ModelConfig, n_positions: int | None = None):
         super().__init__()
         dim, trunk = config.dim, config.trunk
-        self.tokens = nn.Embedding(config.vocab_size, dim)
+        self.tokens = table(config.vocab_size, dim)
         self.positions = _position_table(config, n_positions or config.max_len)
-        self.segments = nn.Embedding(config.n_segments, dim) if config.n_segments else None
+        self.segments = table(config.n_segments, dim) if config.n_segments else None
         self.norm = build_norm(trunk) if config.stem_norm and isinstance(trunk, TransformerConfig) else None
         self.dropout = nn.Dropout(trunk.dropout)
         self.scale, self.offset = config.stem_scale, config.position_offset
@@ -38,9 +39,14 @@ class TokenStem(nn.Module):
         return self.dropout(x)
 
 
+def table(n_rows: int, dim: int) -> nn.Embedding:
+    """Return a table of vectors whose values are still to come; torch's own would draw them first."""
+    return nn.Embedding(n_rows, dim, _weight=torch.empty(n_rows, dim))
+
+
 def _position_table(config: ModelConfig, n_positions: int) -> nn.Embedding | None:
     if config.trunk.position == "learned":
-        return nn.Embedding(n_positions + config.position_offset, config.dim)
+        return table(n_positions + config.position_offset, config.dim)
     if config.trunk.position == "sinusoidal":
         return SinusoidTable(n_positions, config.dim, config.dim / 2)
     return None
@@ -50,7 +56,7 @@ class SinusoidTable(nn.Embedding):
     """Positions that are computed, not learnt; `n_waves` as in `sinusoids`."""
 
     def __init__(self, n_positions: int, dim: int, n_waves: float):
-        super().__init__(n_positions, dim)
+        super().__init__(n_positions, dim, _weight=torch.empty(n_positions, dim))
         self.weight.requires_grad_(False)
         self.n_waves = n_waves
 
