@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +10,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
+def own_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    home = tmp_path_factory.mktemp("home")
     # Compiled once for all tests, as it is once for all runs of a user.
     (home / "native").symlink_to(request.config.cache.mkdir("native"), target_is_directory=True)
     monkeypatch.setenv("LUBAN_HOME", str(home))
