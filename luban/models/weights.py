@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pickle
 import re
@@ -25,6 +27,21 @@ CONVERT = (
     "convert it where you trust it: safetensors.torch.save_file(torch.load(FILE, weights_only=True), "
     "'model.safetensors')"
 )
+STORED = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""A safetensors file's word for a kind of number → torch's."""
 AGAIN = "copy the file again from its source"
 
 
@@ -172,12 +189,29 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _read_safe(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Read each tensor into memory of its own: pages of a mapped file would count a second time."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  (it is no mapping)
-                yield name, file.get_tensor(name)
+        with safetensors.safe_open(path, framework="pt") as file:  # checks header, offsets and sizes
+            names = list(file.keys())
+        with path.open("rb") as data:
+            header = json.loads(data.read(int.from_bytes(data.read(8), "little")))
+            start = data.tell()
+            for name in names:
+                entry = header[name]
+                tensor = torch.empty(entry["shape"], dtype=STORED[entry["dtype"]])
+                data.seek(start + entry["data_offsets"][0])
+                _fill(tensor, data)
+                yield name, tensor
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, RuntimeError) as e:
         raise CheckpointError(f"{path} is not a safetensors file: {e}", fix=AGAIN) from e
+
+
+def _fill(tensor: Tensor, data: io.BufferedReader) -> None:
+    if not tensor.numel():
+        return
+    room = tensor.view(-1).view(torch.uint8).numpy().data
+    if data.readinto(room) != room.nbytes:
+        raise ValueError("the file ends in the middle of a tensor")
 
 
 def _read_old(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -194,12 +228,12 @@ def _read_old(path: Path) -> Iterator[tuple[str, Tensor]]:
     if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
         raise CheckpointError(f"{path} is not a table of tensors", fix=CONVERT)
     for name in list(found):
-        yield str(name), found.pop(name)
+        yield str(name), found.pop(name).clone()  # the file may be replaced while the model lives
 
 
 def _checked(name: str, tensor: Tensor, folder: Path) -> Tensor:
     if not (tensor.dtype.is_floating_point and tensor.dtype in FLOATS):
-        return tensor.clone()  # a constant, or a kind of number that matching refuses by name
+        return tensor  # a constant, or a kind of number that matching refuses by name
     # A finite sum has finite parts, and needs no second array; an infinite one may have grown so.
     if not bool(tensor.sum(dtype=torch.float32).isfinite()):
         n_bad = int((~torch.isfinite(tensor)).sum())
@@ -208,5 +242,4 @@ def _checked(name: str, tensor: Tensor, folder: Path) -> Tensor:
                 f"{folder}: {name} holds {n_bad} values that are infinite or not a number",
                 fix="go back to an earlier checkpoint, or copy the file again",
             )
-    # A copy of its own: the file may be replaced while the model lives.
-    return tensor.float().clone() if tensor.dtype == torch.float32 else tensor.float()
+    return tensor.float()
