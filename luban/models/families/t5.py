@@ -42,7 +42,6 @@ def choices(fields: Json) -> Json:
         "activation": "relu",
         "mlp": "plain",
         "mlp_dropout": fields.get("dropout", 0.0),
-        "attention_dropout": 0.0,
         "init": "t5",
     }
 
@@ -58,14 +57,12 @@ def read(config: Json, fields: Json) -> Json:
     kind = config.get("feed_forward_proj", "relu")
     gate, _, word = kind.rpartition("-")
     word = "gelu_new" if kind == "gated-gelu" else word
-    dropout = config.get("dropout_rate", 0.1)
+    dropouts = ("dropout", "attention_dropout", "mlp_dropout")
     return fields | {
         "n_layers": config.get("num_decoder_layers") or fields["encoder"]["n_layers"],
         "mlp": "gated" if gate == "gated" else "plain",
         "activation": choose(config, "feed_forward_proj", ACTIVATIONS, word),
-        "dropout": dropout,
-        "attention_dropout": dropout,
-        "mlp_dropout": dropout,
+        **dict.fromkeys(dropouts, config.get("dropout_rate", 0.1)),
         "max_len": config.get("n_positions") or MAX_LEN,
     }
 
@@ -92,13 +89,15 @@ def write(config: ModelConfig) -> Json:
     }
 
 
+def _attention(ours: str, theirs: str) -> tuple[Name, ...]:
+    parts = (("q", "q"), ("k", "k"), ("v", "v"), ("out", "o"))
+    return tuple(Name(f"{ours}.{o}.weight", f"{theirs}.{t}.weight") for o, t in parts)
+
+
 def _block(ours: str, theirs: str, mlp: int) -> tuple[Name, ...]:
     dense = f"{theirs}layer.{mlp}.DenseReluDense."
     return (
-        *(
-            Name(f"{ours}attention.{o}.weight", f"{theirs}layer.0.SelfAttention.{t}.weight")
-            for o, t in (("q", "q"), ("k", "k"), ("v", "v"), ("out", "o"))
-        ),
+        *_attention(f"{ours}attention", f"{theirs}layer.0.SelfAttention"),
         Name(f"{ours}attention_norm.weight", f"{theirs}layer.0.layer_norm.weight"),
         Name(f"{ours}mlp.gate.weight", f"{dense}wi_0.weight"),
         Name(f"{ours}mlp.up.weight", f"{dense}wi_1.weight", when=("trunk.mlp", "gated")),
@@ -128,13 +127,7 @@ FORMAT = Format(
         Name("stem.tokens.weight", "decoder.embed_tokens.weight"),
         *_block("encoder.trunk.blocks.{i}.", "encoder.block.{i}.", 1),
         *_block("trunk.blocks.{i}.", "decoder.block.{i}.", 2),
-        *(
-            Name(
-                f"trunk.blocks.{{i}}.cross.{o}.weight",
-                f"decoder.block.{{i}}.layer.1.EncDecAttention.{t}.weight",
-            )
-            for o, t in (("q", "q"), ("k", "k"), ("v", "v"), ("out", "o"))
-        ),
+        *_attention("trunk.blocks.{i}.cross", "decoder.block.{i}.layer.1.EncDecAttention"),
         *named("trunk.blocks.{i}.cross_norm", "decoder.block.{i}.layer.1.layer_norm", "weight"),
         Name("encoder.trunk.distances.weight", f"encoder.{DISTANCES}"),
         Name("trunk.distances.weight", f"decoder.{DISTANCES}"),
@@ -151,11 +144,6 @@ FORMAT = Format(
 )
 
 FAMILY = Family(
-    name="t5",
-    trunk=TransformerConfig,
-    sizes=SIZES,
-    choices=choices,
-    pool="mean",
-    fit_head=fit_head,
+    name="t5", trunk=TransformerConfig, sizes=SIZES, choices=choices, pool="mean", fit_head=fit_head,
     format=FORMAT,
-)
+)  # fmt: skip
