@@ -43,7 +43,14 @@ class RopeScaling:
     def __post_init__(self) -> None:
         if not _is_number(self.factor) or not self.factor > 0:
             raise ConfigError(f"rope_scaling.factor = {self.factor} stretches nothing", fix="set it above 1")
-        if self.kind != "linear" and self.original_max_len < 1:
+        for name in ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "magnitude"):
+            value = getattr(self, name)
+            if not _is_number(value) or not value > 0:
+                raise ConfigError(
+                    f"rope_scaling.{name} = {value!r} is no number above 0", fix="set it to the usual value"
+                )
+        length = self.original_max_len
+        if self.kind != "linear" and (type(length) is not int or not 1 <= length <= MOST):
             raise ConfigError(
                 f"rope_scaling.original_max_len = {self.original_max_len} is no length, "
                 f"and {self.kind} scaling depends on it",

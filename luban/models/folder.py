@@ -101,7 +101,7 @@ def _read_own(config: Json, path: Path) -> ModelConfig:
 def _family(config: Json, path: Path) -> Family:
     kind = config.get("model_type")
     formats = {f.format.model_type: f for f in FAMILIES.values() if f.format is not None}
-    if kind in formats:
+    if isinstance(kind, str) and kind in formats:
         return formats[kind]
     what = f"model_type = {kind!r} is not supported" if kind else "model_type is missing"
     raise CheckpointError(

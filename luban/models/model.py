@@ -69,7 +69,7 @@ class Model(nn.Module):
     ) -> Tensor:
         """Return the trunk's last hidden states, (B, T) -> (B, T, C)."""
         self._check(tokens, documents, cache)
-        memory = self._memory(source, source_documents, cache)
+        memory = self._memory(source, source_documents, cache, len(tokens))
         layout = _layout(tokens, documents, cache)
         if cache is not None and layout.documents is None:
             self._check_length(layout.n_past + tokens.shape[1])
@@ -100,7 +100,9 @@ class Model(nn.Module):
         if isinstance(self.head, TokensHead) and self.config.head.tied:
             self.head.weight = self.stem.tokens.weight  # type: ignore[assignment]
 
-    def _memory(self, source: Tensor | None, documents: Tensor | None, cache: Cache | None) -> Memory | None:
+    def _memory(
+        self, source: Tensor | None, documents: Tensor | None, cache: Cache | None, n_rows: int
+    ) -> Memory | None:
         if source is None:
             if self.encoder is not None and (cache is None or not cache.has_source):
                 raise DataError(
@@ -108,14 +110,33 @@ class Model(nn.Module):
                     fix="call model(tokens, source=source_tokens)",
                 )
             return None
+        if len(source) != n_rows:
+            raise DataError(
+                f"{n_rows} rows of tokens read {len(source)} sources", fix="give each row its own source"
+            )
+        if documents is not None and self.config.source == "tokens" and documents.shape != source.shape:
+            raise DataError(
+                f"source_documents {tuple(documents.shape)} do not match the source {tuple(source.shape)}",
+                fix="number every token of the source, 0 for padding",
+            )
         memory = self.encode(source, documents)
         if cache is not None:
             cache.source_documents = memory.documents
         return memory
 
     def _check(self, tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> None:
+        if tokens.ndim != 2 or tokens.is_floating_point():
+            raise DataError(
+                f"tokens of the shape {tuple(tokens.shape)} and the type {tokens.dtype} are no rows of ids",
+                fix="give whole numbers (B, T), such as torch.tensor([[5, 6, 7]])",
+            )
         if cache is None:
             self._check_length(tokens.shape[1])
+        elif cache.batch_size != len(tokens):
+            raise DataError(
+                f"{len(tokens)} rows of tokens do not go on from a cache of {cache.batch_size}",
+                fix=f"make the cache with batch_size = {len(tokens)}",
+            )
         if documents is not None and documents.shape != tokens.shape:
             raise ValueError(f"documents {tuple(documents.shape)} do not match tokens {tuple(tokens.shape)}")
         if cache is not None:

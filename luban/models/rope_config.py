@@ -8,6 +8,7 @@ from luban.errors import CheckpointError
 from luban.models.config import RopeScaling, TransformerConfig
 from luban.models.family import Json
 
+ORIGINAL = "original_max_position_embeddings"
 KINDS = ("linear", "dynamic", "llama3", "yarn")
 OURS_THEIRS = (
     ("low_freq_factor", "low_freq_factor"),
@@ -24,7 +25,7 @@ def read_rope(config: Json) -> Json:
     A share of turning features (partial_rotary_factor) is passed over, as the reference
     implementation of these families does when positions are not stretched.
     """
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    found = config.get("rope_scaling") or config.get("rope_parameters") or {}
     theta = float(found.get("rope_theta") or config.get("rope_theta") or 10_000.0)
     kind = found.get("rope_type", found.get("type", "default"))
     if kind == "default":
@@ -41,11 +42,17 @@ def read_rope(config: Json) -> Json:
             fix="use a model whose heads turn whole",
         )
     longest = config.get("max_position_embeddings") or 0
-    original = longest if kind == "dynamic" else found.get("original_max_position_embeddings") or longest
+    # The reference implementation believes the key outside the table first.
+    stated = config.get(ORIGINAL) or found.get(ORIGINAL) or longest
+    original = longest if kind == "dynamic" else stated
     factor = float(found.get("factor") or longest / max(1, original))
     if kind == "linear":
         return {"rope_theta": theta, "rope_scaling": RopeScaling(kind=kind, factor=factor)}
-    given = {ours: found[theirs] for ours, theirs in OURS_THEIRS if found.get(theirs) is not None}
+    given = {
+        ours: found[theirs]
+        for ours, theirs in OURS_THEIRS
+        if found.get(theirs) is not None and (found[theirs] or theirs not in ("beta_fast", "beta_slow"))
+    }
     scaling = RopeScaling(
         kind=kind,
         factor=factor,

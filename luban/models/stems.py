@@ -31,6 +31,11 @@ class TokenStem(nn.Module):
         if self.scale != 1:
             x = x * self.scale
         if self.segments is not None:
+            if segments is not None and segments.is_cpu and int(segments.max()) >= len(self.segments.weight):
+                raise DataError(
+                    f"segment {int(segments.max())} is not among the model's {len(self.segments.weight)}",
+                    fix="number the two texts 0 and 1",
+                )
             x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
         if self.positions is not None:
             x = x + self.positions(positions + self.offset if self.offset else positions)

@@ -5,7 +5,7 @@ from torch.testing import assert_close
 from luban.errors import ConfigError, DataError
 from luban.models.cache import Cache
 
-DECODERS = ("gpt2", "llama", "recurrent")
+DECODERS = ("gpt2", "llama", "qwen3", "recurrent")
 
 
 @pytest.mark.parametrize("n_prompt", [1, 4])
@@ -71,3 +71,14 @@ def test_a_cached_row_cannot_grow_past_max_len(family, tiny, tokens):
 def test_an_encoder_cannot_go_on_from_a_cache(tiny):
     with pytest.raises(ConfigError, match="cannot go on from a cache"):
         Cache(tiny("bert").config, batch_size=1, max_len=4)
+
+
+@pytest.mark.parametrize("family", [f for f in DECODERS if f != "recurrent"])
+def test_tokens_cut_from_a_cache_were_never_read(family, tiny, tokens):
+    model, row = tiny(family), tokens(1, 9)
+    cache = Cache(model.config, 1, 12)
+    model(row, cache=cache)
+    cache.cut(4)
+    assert_close(
+        model(row[:, 4:6].flip(1), cache=cache), model(torch.cat([row[:, :4], row[:, 4:6].flip(1)], 1))[:, 4:]
+    )

@@ -417,3 +417,44 @@ def test_a_tensor_that_was_copied_in_parts_is_let_go(folder, monkeypatch):
     load_model(folder)
     assert len(held) == 4
     assert all(tensor.numel() == 0 for tensor in held)
+
+
+@pytest.mark.parametrize(
+    ("rope", "message"),
+    [
+        (
+            {"rope_type": "yarn", "factor": 2.0, "beta_fast": -1},
+            "rope_scaling.beta_fast = -1 is no number above 0",
+        ),
+        (
+            {"rope_type": "yarn", "factor": 2.0, "beta_slow": "7"},
+            "rope_scaling.beta_slow = '7' is no number above 0",
+        ),
+        (
+            {"rope_type": "llama3", "factor": 2.0, "low_freq_factor": True},
+            "rope_scaling.low_freq_factor = True is no number",
+        ),
+        ({"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 10**30}, "is no length"),
+    ],
+)
+def test_numbers_of_a_stretch_that_cannot_be_are_named(rope, message, tiny, tmp_path):
+    save_model(tiny("llama"), tmp_path)
+    change_config(tmp_path, rope_parameters={"rope_theta": 100.0} | rope)
+    with pytest.raises(LubanError, match=message):
+        load_model(tmp_path)
+
+
+def test_older_spellings_of_a_stretch_are_read(tiny, tmp_path):
+    save_model(tiny("llama"), tmp_path)
+    change_config(
+        tmp_path, rope_parameters=..., rope_theta=500.0, rope_scaling={"type": "linear", "factor": 2.0}
+    )
+    trunk = load_model(tmp_path).config.trunk
+    assert (trunk.rope_theta, trunk.rope_scaling.kind, trunk.rope_scaling.factor) == (500.0, "linear", 2.0)
+
+
+def test_a_model_type_that_is_no_word_is_not_supported(tiny, tmp_path):
+    save_model(tiny("llama"), tmp_path)
+    change_config(tmp_path, model_type=["llama"])
+    with pytest.raises(CheckpointError, match="is not supported"):
+        load_model(tmp_path)

@@ -161,7 +161,7 @@ def test_a_decoder_never_sees_ahead_and_reads_all_of_its_source(family, tiny, to
 
 def test_padding_of_a_source_is_not_read(tiny, tokens):
     model, rows, source = tiny("t5"), tokens(1, 5), tokens(1, 7)
-    padded = torch.cat([source, source], 1)
+    padded = torch.cat([source, (source + 1) % VOCAB], 1)
     documents = torch.tensor([[1] * 7 + [0] * 7])
     assert_close(model(rows, source=padded, source_documents=documents), model(rows, source=source))
 
@@ -236,3 +236,24 @@ def test_a_sound_that_does_not_fit_says_what_would(tiny, tokens):
         model(row, source=torch.zeros(1, 8, 42))
     with pytest.raises(DataError, match=r"\(1, 9, 20\) is not \(B, 8 mel bands, frames\)"):
         model(row, source=torch.zeros(1, 9, 20))
+
+
+@pytest.mark.parametrize(
+    ("family", "inputs", "message"),
+    [
+        ("gpt2", {"tokens": torch.tensor([1, 2])}, r"tokens of the shape \(2,\) .* are no rows of ids"),
+        ("gpt2", {"tokens": torch.rand(1, 3)}, r"the type torch\.float32 are no rows of ids"),
+        ("bert", {"tokens": torch.tensor([[1, 2]]), "segments": torch.tensor([[0, 7]])}, "segment 7 is not among the model's 2"),
+        ("t5", {"tokens": torch.tensor([[1, 2]]), "source": torch.ones(2, 3, dtype=torch.long)}, "1 rows of tokens read 2 sources"),
+        ("t5", {"tokens": torch.tensor([[1]]), "source": torch.tensor([[4, 5]]), "source_documents": torch.tensor([[1]])}, r"source_documents \(1, 1\) do not match the source \(1, 2\)"),
+    ],
+)  # fmt: skip
+def test_inputs_that_do_not_fit_are_refused_by_name(family, inputs, message, tiny):
+    with pytest.raises(DataError, match=message):
+        tiny(family)(**inputs)
+
+
+def test_a_cache_for_other_rows_is_refused(tiny, tokens):
+    model = tiny("gpt2")
+    with pytest.raises(DataError, match="1 rows of tokens do not go on from a cache of 2"):
+        model(tokens(1, 3), cache=Cache(model.config, 2, 8))
