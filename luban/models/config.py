@@ -149,6 +149,11 @@ class TransformerConfig:
                 f"model.rotary_dim = {width} does not fit a head of {self.head_dim} features",
                 fix=f"set it to an even number up to {self.head_dim}",
             )
+        if self.rope_scaling is not None and self.rope_scaling.kind == "dynamic" and width == 2:
+            raise ConfigError(
+                "rope_scaling.kind = 'dynamic' stretches nothing where one pair of features turns",
+                fix="use linear scaling, or wider heads",
+            )
         if width % 2:
             name = "head_dim" if self.rotary_dim is None else "rotary_dim"
             raise ConfigError(

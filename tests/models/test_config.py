@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from luban.errors import ConfigError
-from luban.models.config import HeadConfig, TransformerConfig
+from luban.models.config import HeadConfig, RopeScaling, TransformerConfig
 from luban.models.families import FAMILIES
 
 
@@ -69,3 +69,9 @@ def test_a_classifying_lstm_reads_both_ways_and_a_writing_one_does_not():
 def test_llamas_choices_are_the_defaults():
     trunk = FAMILIES["llama"].config("tiny", vocab_size=9).trunk
     assert trunk == TransformerConfig(dim=256, n_layers=4, n_heads=4, n_kv_heads=2, head_dim=64, ffn_dim=704)
+
+
+def test_a_stretch_that_needs_more_than_one_pair_says_so():
+    scaling = RopeScaling(kind="dynamic", factor=2.0, original_max_len=8)
+    with pytest.raises(ConfigError, match="'dynamic' stretches nothing where one pair"):
+        FAMILIES["llama"].config("tiny", vocab_size=9, dim=8, n_heads=4, rope_scaling=scaling)
