@@ -75,7 +75,7 @@ def source_mask(layout: Layout, n_tokens: int, sources: Tensor | None, like: Ten
     else:
         reader = layout.documents[:, -n_tokens:, None]
         seen = ((reader == sources[:, None, :]) | (reader == 0)).unsqueeze(1)
-    return torch.zeros_like(seen, dtype=like.dtype).masked_fill_(~seen, -torch.inf)
+    return _added(seen, like)
 
 
 def _by_distance(
@@ -96,7 +96,11 @@ def _mask(layout: Layout, n_tokens: int, is_causal: bool, like: Tensor) -> Tenso
         # Padding carries id 0 and so sees padding: no row of scores is empty, none becomes NaN.
         reader, read = layout.documents[:, -n_tokens:], layout.documents
         seen = seen & (reader[:, None, :, None] == read[:, None, None, :])
-    # Added once here; a boolean mask would be converted again in every layer.
+    return _added(seen, like)
+
+
+def _added(seen: Tensor, like: Tensor) -> Tensor:
+    """Return what scores gain, 0 or -inf; a boolean mask would be converted again in every layer."""
     return torch.zeros_like(seen, dtype=like.dtype).masked_fill_(~seen, -torch.inf)
 
 

@@ -189,8 +189,9 @@ def _empty(config: ModelConfig, folder: Path) -> Model:
 
 def _check_computed(model: Model, folder: Path) -> None:
     """Refuse positions that are computed, not stored, where there are more than memory should hold."""
-    for name, p in model.named_parameters():
-        if name in constants(model) and p.numel() > MOST_COMPUTED:
+    for name in constants(model):
+        p = model.get_parameter(name)
+        if p.numel() > MOST_COMPUTED:
             raise CheckpointError(
                 f"{folder}: config.json asks for {p.shape[0]} positions of {p.shape[1]} numbers",
                 fix="copy config.json again, or lower the longest row there",
@@ -202,12 +203,13 @@ class _Matching:
 
     def __init__(self, theirs: dict[str, Tensor], model: Model, form: Format, folder: Path, *, is_swap: bool):
         self.theirs, self.form, self.folder, self.is_swap = theirs, form, folder, is_swap
-        self.model, self.config = model, model.config
+        self.config = model.config
         self.ours = dict(model.named_parameters())
         self.found: dict[str, Tensor] = {}
         self.dropped: dict[str, None] = {}
         self.seen: set[str] = set()
         self.n_copied: dict[str, int] = {}
+        self.computed = constants(model)
         self.fresh: set[str] = set()
         """Our parameters that are still to be drawn or computed."""
 
@@ -218,7 +220,7 @@ class _Matching:
             self._take(name)
         self._check_unexpected()
         new = tuple(self._check_missing())
-        self.fresh = {*new, *(constants(self.model) - self.found.keys())}
+        self.fresh = {*new, *(self.computed - self.found.keys())}
         empty = {name: torch.empty_like(self.ours[name], device="cpu") for name in self.fresh}
         return self.found | empty, LoadReport(tuple(self.dropped), new)
 
@@ -284,8 +286,7 @@ class _Matching:
             )
 
     def _check_missing(self) -> list[str]:
-        computed = constants(self.model)
-        missing = [name for name in self.ours if name not in self.found and name not in computed]
+        missing = [name for name in self.ours if name not in self.found and name not in self.computed]
         lost = [name for name in missing if not (self.is_swap and name.startswith("head."))]
         if lost:
             names = {n.ours: n.theirs for n in reversed(list(self.form.tensors(self.config)))}
