@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from luban.models.cache import LayerCache
 from luban.models.config import TransformerConfig
+from luban.models.dropout import dropout, is_cheap
 from luban.models.positions import DistanceBias, Layout, alibi
 from luban.models.rotary import Rotation, rotate, rotation
 
@@ -134,6 +135,8 @@ class Attention(nn.Module):
 
     def read(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool = False) -> Tensor:
         """Gather values by how well keys answer queries, all heads into one vector a token (B, T, C)."""
+        if self.dropout and self.training and is_cheap(q):
+            return self.out(self._gather(q, k, v, mask, is_causal).transpose(1, 2).flatten(2))
         gathered = F.scaled_dot_product_attention(
             q,
             k,
@@ -145,6 +148,16 @@ class Attention(nn.Module):
             enable_gqa=self.is_grouped,
         )
         return self.out(gathered.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, C)
+
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        """Attend with dropout, which torch's own kernel for a CPU lacks: it takes these steps, but slower."""
+        if self.is_grouped:
+            k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+        scores = (q * (self.head_dim**-0.5 if self.scale is None else self.scale)) @ k.transpose(-2, -1)
+        if is_causal:
+            hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+            scores = scores.masked_fill(hidden, -torch.inf)
+        return dropout((scores if mask is None else scores + mask).softmax(-1), self.dropout) @ v
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (B, H or K, T or S, D)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from luban.models.attention import CrossAttention, Scene, SelfAttention
 from luban.models.cache import LayerCache
 from luban.models.config import TransformerConfig
+from luban.models.dropout import Dropout
 from luban.models.mlp import MLP
 from luban.models.norms import build_norm
 
@@ -27,7 +28,7 @@ class Block(nn.Module):
         self.cross = CrossAttention(config) if config.reads_source else None
         self.mlp_norm = build_norm(config)
         self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.norm_first = config.norm_place == "before"
 
     def forward(self, x: Tensor, scene: Scene, cache: LayerCache | None = None) -> Tensor:

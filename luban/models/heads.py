@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.models.config import ModelConfig, TransformerConfig
+from luban.models.dropout import Dropout
 from luban.models.mlp import ACTIVATIONS
 from luban.models.norms import build_norm
 
@@ -55,7 +56,7 @@ class ClassesHead(nn.Module):
         super().__init__()
         self.pool = config.head.pool
         self.pooler = _pooler(config)
-        self.dropout = nn.Dropout(config.trunk.dropout)
+        self.dropout = Dropout(config.trunk.dropout)
         self.classes = nn.Linear(config.dim, config.head.n_classes, bias=config.head.bias)
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:
@@ -71,7 +72,7 @@ class TagsHead(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.dropout = nn.Dropout(config.trunk.dropout)
+        self.dropout = Dropout(config.trunk.dropout)
         self.tags = nn.Linear(config.dim, config.head.n_classes, bias=config.head.bias)
 
     def forward(self, hidden: Tensor, documents: Tensor | None = None) -> Tensor:

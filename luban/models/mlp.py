@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.models.config import TransformerConfig
+from luban.models.dropout import Dropout
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -34,7 +35,7 @@ class MLP(nn.Module):
         self.up = nn.Linear(config.dim, config.ffn_dim, bias=bias)
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=bias)
         self.gate = nn.Linear(config.dim, config.ffn_dim, bias=bias) if gated else None
-        self.dropout = nn.Dropout(config.mlp_dropout)
+        self.dropout = Dropout(config.mlp_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep (B, T, C)."""

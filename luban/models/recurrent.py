@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from luban.models.attention import Memory
 from luban.models.cache import Cache
 from luban.models.config import RecurrentConfig
+from luban.models.dropout import Dropout
 from luban.models.positions import Layout
 
 State = tuple[Tensor, ...]
@@ -37,7 +38,7 @@ class Recurrent(nn.Module):
             CELLS[config.cell](config.dim, width, batch_first=True, bidirectional=both)
             for _ in range(config.n_layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self, x: Tensor, layout: Layout, cache: Cache | None = None, memory: Memory | None = None

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from luban.errors import DataError
 from luban.models.config import ModelConfig, TransformerConfig
+from luban.models.dropout import Dropout
 from luban.models.norms import build_norm
 from luban.models.positions import sinusoids
 
@@ -22,7 +23,7 @@ class TokenStem(nn.Module):
         self.positions = _position_table(config, n_positions or config.max_len)
         self.segments = table(config.n_segments, dim) if config.n_segments else None
         self.norm = build_norm(trunk) if config.stem_norm and isinstance(trunk, TransformerConfig) else None
-        self.dropout = nn.Dropout(trunk.dropout)
+        self.dropout = Dropout(trunk.dropout)
         self.scale, self.offset = config.stem_scale, config.position_offset
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
@@ -82,7 +83,7 @@ class AudioStem(nn.Module):
         self.conv1 = nn.Conv1d(config.n_mels, config.dim, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(config.dim, config.dim, kernel_size=3, stride=2, padding=1)
         self.positions = SinusoidTable(config.source_max_len, config.dim, config.dim / 2 - 1)
-        self.dropout = nn.Dropout(config.trunk.dropout)
+        self.dropout = Dropout(config.trunk.dropout)
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, M, frames) -> (B, frames/2, C)."""
