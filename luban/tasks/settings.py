@@ -215,6 +215,7 @@ class ClassifySettings(TrainSettings):
     """Use only so many training rows, drawn by the seed."""
 
     def __post_init__(self) -> None:
+        TrainSettings.__post_init__(self)
         _one_length(self.epochs, self.steps)
 
 
@@ -263,6 +264,7 @@ class VectorsSettings(TrainSettings):
     """Rows in a micro-batch."""
 
     def __post_init__(self) -> None:
+        TrainSettings.__post_init__(self)
         _one_length(self.epochs, self.steps)
 
 
