@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from luban.config import resolved
-from luban.errors import DataError
+from luban.errors import ConfigError, DataError
 from luban.files import (
     MANIFEST,
     Manifest,
@@ -26,6 +26,7 @@ from luban.files import (
     locked,
     partial_folder,
     publish,
+    read_json,
     remove_partials,
     write_json,
 )
@@ -34,6 +35,8 @@ from luban.places import code_version, find_input
 from luban.recipe import RECIPE, Recipe, Task, write_recipe
 
 Status = Literal["reused", "run", "resume"]
+UNFINISHED = "unfinished.json"
+"""Says what a folder will be, while its stage has not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +128,15 @@ def _run(recipe: Recipe, plan: Plan, log: Log) -> Result:
     if plan.status == "reused" and plan.earlier:
         log.say(f"{task.name}: reused", stage=task.name, status="reused", out=str(task.out))
         return Result(task, "reused", plan.earlier)
+    partial = partial_folder(task.out, plan.key)
+    if task.stage.resumable and plan.status == "run":
+        take_over(plan, partial, log)
     verb = "going on" if plan.status == "resume" else "running"
     log.say(f"{task.name}: {verb} ({task.stage.name})", stage=task.name, status=plan.status)
-    partial = partial_folder(task.out, plan.key)
     remove_partials(task.out, keep=partial if task.stage.resumable else None)
     with disk_errors(task.out):
         partial.mkdir(parents=True, exist_ok=True)
+        write_json(partial / UNFINISHED, _what_it_is(plan))
     start, started = time.perf_counter(), datetime.now(timezone.utc)
     function = task.stage.load()
     try:
@@ -142,6 +148,7 @@ def _run(recipe: Recipe, plan: Plan, log: Log) -> Result:
         raise
     with disk_errors(task.out):
         write_recipe(recipe, task, partial / RECIPE)
+        (partial / UNFINISHED).unlink()
     manifest = Manifest(
         stage=task.stage.name,
         name=task.name,
@@ -160,6 +167,56 @@ def _run(recipe: Recipe, plan: Plan, log: Log) -> Result:
     publish(partial, task.out)
     log.say(f"{task.name}: done in {manifest.seconds:.1f} s → {task.out}", stage=task.name, status="done")
     return Result(task, plan.status, manifest)
+
+
+def take_over(plan: Plan, partial: Path, log: Log) -> None:
+    """Decide about a run that was stopped here under other settings, inputs or code.
+
+    It is refused unless the settings' `on_change` says "continue" or "restart": hours of training are
+    never dropped without a word.
+    """
+    out, word = plan.task.out, plan.task.settings.on_change
+    for folder in sorted(out.parent.glob(f"{out.name}.partial-*")):
+        if not (folder / UNFINISHED).is_file() or not any(folder.glob("checkpoints/*")):
+            continue
+        changed = _differences(read_json(folder / UNFINISHED), _what_it_is(plan))
+        if word == "refuse":
+            name = plan.task.name
+            raise ConfigError(
+                f"{folder} is an unfinished run, and this one differs: {'; '.join(changed)}",
+                fix=f"set it back, or --set {name}.on_change=continue to go on with it as it is now, or "
+                f"--set {name}.on_change=restart to drop it",
+            )
+        if word == "continue":
+            log.say(f"{plan.task.name}: going on from another run's checkpoints: {'; '.join(changed)}")
+            with disk_errors(out):
+                folder.rename(partial)
+            return
+
+
+def _what_it_is(plan: Plan) -> dict[str, Any]:
+    return {
+        "stage": plan.task.stage.name,
+        "name": plan.task.name,
+        "settings": resolved(plan.task.settings),
+        "inputs": dict(plan.input_keys),
+        "code": plan.code,
+    }
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    old, new = before["settings"], now["settings"]
+    changed = [
+        f"{key} was {old.get(key)}, now {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key != "on_change"
+    ]
+    changed += [
+        f"the input {key} has changed"
+        for key in now["inputs"]
+        if before["inputs"].get(key) != now["inputs"][key]
+    ]
+    return changed + (["Luban's code for it has changed"] if before["code"] != now["code"] else [])
 
 
 def _versions() -> dict[str, str]:

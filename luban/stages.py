@@ -29,7 +29,7 @@ class Stage:
     many: tuple[str, ...] = ()
     """Inputs that may be a list of paths; the second reaches the stage as "NAME:2", and so on."""
     resumable: bool = False
-    """Its unfinished folder holds checkpoints that a later run goes on from."""
+    """Its unfinished folder holds checkpoints to go on from; its settings have `on_change`."""
 
     @property
     def module(self) -> str:

@@ -16,7 +16,9 @@ CountOrNone = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
-Proof = Literal["packed", "accumulated", "sampled", "resumed", "compiled", "recomputed", "adapted", "exported"]
+Proof = Literal[
+    "packed", "accumulated", "sampled", "resumed", "compiled", "recomputed", "adapted", "exported"
+]
 """What `luban certify` proves of a run."""
 
 
@@ -41,7 +43,9 @@ class TrainSettings:
     """Optimizer steps."""
     lr: Annotated[float, Field(gt=0, lt=10)] = 1e-3
     """Peak learning rate."""
-    schedule: Literal["cosine", "linear", "constant", "wsd", "inverse_sqrt", "one_cycle", "plateau"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "wsd", "inverse_sqrt", "one_cycle", "plateau"] = (
+        "cosine"
+    )
     """How the learning rate goes on after its rise: see luban/optim/schedules.py."""
     min_lr_share: Share = 0.1
     """Learning rate at the last step, as a share of the peak."""
@@ -110,6 +114,9 @@ class TrainSettings:
     """Where to compute: auto, cpu, cuda, mps, ..."""
     threads: CountOrNone = 0
     """CPU threads; 0: every core this process may use."""
+    on_change: Literal["refuse", "continue", "restart"] = "refuse"
+    """What to do about an unfinished run in the same place whose settings, data or code were others:
+    refuse, go on from its checkpoints under the new ones, or drop it."""
     unproven: tuple[Proof, ...] = ()
     """Properties that certify found broken and that this run goes without."""
 
