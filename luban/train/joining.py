@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ def _meet(place: Place, device: torch.device, timeout: timedelta) -> None:
     try:
         store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=timeout))
     except (dist.DistError, ValueError, OSError) as e:
+        if joined := re.search(r"(\d+)/\d+ clients joined", str(e)):
+            raise _too_few(int(joined[1]), place.world, address, timeout) from None
         raise RanksError(
             f"process {place.rank} got no answer at {address} within {timeout.total_seconds():g} s: {e}",
             fix="check MASTER_ADDR and MASTER_PORT, and that the first process runs",
@@ -144,14 +147,18 @@ def _meet(place: Place, device: torch.device, timeout: timedelta) -> None:
     until = time.monotonic() + timeout.total_seconds()
     while (n_came := store.add("luban/came", 0)) < place.world:
         if time.monotonic() > until:
-            raise RanksError(
-                f"{n_came} of {place.world} processes came to {address} within {timeout.total_seconds():g} s",
-                fix="look at what the others print; start them all, or raise parallel.timeout_seconds",
-            )
+            raise _too_few(n_came, place.world, address, timeout)
         time.sleep(0.05)
     own = dist.get_default_backend_for_device(device)
     backend = own if device.type == "cpu" else f"cpu:gloo,{device.type}:{own}"
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=timeout)
+
+
+def _too_few(n_came: int, n_awaited: int, address: str, timeout: timedelta) -> RanksError:
+    return RanksError(
+        f"{n_came} of {n_awaited} processes came to {address} within {timeout.total_seconds():g} s",
+        fix="look at what the others print; start them all, or raise parallel.timeout_seconds",
+    )
 
 
 def _groups(sizes: list[int], device: torch.device, timeout: timedelta) -> tuple[Any, Any]:

@@ -95,7 +95,8 @@ class Ranks:
             grads = [_own_gradient(p) for p in bucket]
             flat = torch.cat([g.flatten() for g in grads])
             dist.all_reduce(flat, group=self.data_group)
-            for grad, total in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            totals = torch.split(flat, [g.numel() for g in grads])
+            for grad, total in zip(grads, totals, strict=True):
                 grad.copy_(total.view_as(grad))
 
     @torch.no_grad()
@@ -163,7 +164,7 @@ ALONE = Ranks()
 def own_part(tensor: Tensor) -> Tensor:
     """Return what this process holds of a tensor that may be spread over several."""
     held: Any = tensor
-    return held.to_local() if _is_spread(tensor) else tensor  # type: ignore[no-any-return]
+    return held.to_local() if _is_spread(tensor) else tensor
 
 
 def _split_evenly(batches: list[Batch], n_more: int) -> list[Batch]:
