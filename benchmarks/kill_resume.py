@@ -34,13 +34,13 @@ from luban.models.build import build_model
 from luban.models.families import FAMILIES
 from luban.objectives.next_token import next_token
 from luban.train.checkpoint import model_tensors
-from luban.train.run import run_training
+from luban.train.run import Run, run_training
 from luban.train.settings import TrainSettings
 
 VOCAB = 64
 STARTING_SECONDS = 0.05
 """About what a forked child needs before its first step."""
-TIMINGS = ("seconds", "tokens_per_second")
+TIMINGS = ("seconds", "wait_seconds", "tokens_per_second")
 
 
 def write_text(folder: Path) -> None:
@@ -76,15 +76,14 @@ def train(shards: Path, out: Path, steps: int) -> None:
         for split in ("train", "validation")
     }
     out.mkdir(parents=True, exist_ok=True)
-    run_training(
-        model,
-        windows["train"],
-        next_token,
-        settings,
-        out,
-        Log(quiet=True),
+    run = Run(
+        model=model,
+        batches=windows["train"],
+        objective=next_token,
+        settings=settings,
         evaluate=lambda: bits_per_byte(model, windows["validation"]),
     )
+    run_training(run, out, Log(quiet=True))
     save_file(model_tensors(model), out / "model.safetensors")
 
 

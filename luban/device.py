@@ -23,11 +23,32 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device("cpu")
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seed every generator from (seed, step), so that a resumed run draws the same noise."""
+def is_fast_at_bf16(device: torch.device) -> bool:
+    """Whether matrix products are faster in bf16 than in float32; a CPU needs tiles (AMX) for that."""
     import torch
 
-    torch.manual_seed((seed * 1_000_003 + step * 7_919) % (1 << 63))
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "xpu"
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """Return the widest floating-point type of a device, for sums of many numbers."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def seed_step(seed: int, step: int, part: int = 0) -> None:
+    """Seed every generator from (seed, step) and the number of a part of that step.
+
+    A resumed run so draws the same noise, and so does a part wherever it is computed.
+    """
+    import torch
+
+    torch.manual_seed((seed * 1_000_003 + step * 7_919 + part * 15_485_863) % (1 << 63))
 
 
 def use_threads(n_threads: int) -> int:

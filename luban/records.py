@@ -61,9 +61,14 @@ class Batch:
     source: Tensor | None = None
     source_documents: Tensor | None = None
 
+    @classmethod
+    def tensor_names(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold tensors; a row of each belongs to one sample."""
+        return tuple(f.name for f in fields(cls) if f.name != "ids")
+
     def to(self, device: object) -> Batch:
         """Copy the tensors to a device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ids"}
+        tensors = {name: getattr(self, name) for name in self.tensor_names()}
         moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
         return replace(self, **moved)
 
@@ -92,7 +97,11 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one optimizer step did. `loss` is nats per target; `number` counts from 1."""
+    """What one optimizer step did. `loss` is nats per target; `number` counts from 1.
+
+    `wait_seconds`, a part of `seconds`, went by until the data were there. `bad`: the micro-batches of a
+    step whose loss or gradient is not finite, and which changed no weight.
+    """
 
     number: int
     loss: float
@@ -100,5 +109,12 @@ class Step:
     lr: float
     n_targets: int
     n_tokens: int
-    padding: float
+    n_positions: int
     seconds: float
+    wait_seconds: float = 0.0
+    bad: tuple[Batch, ...] = ()
+
+    @property
+    def padding(self) -> float:
+        """Share of the positions that carried no token."""
+        return 1 - self.n_tokens / self.n_positions

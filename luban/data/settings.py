@@ -104,3 +104,36 @@ class ShardSettings:
 
     min_documents: Count = 1
     """Refuse to write shards from fewer training documents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentSettings:
+    """What to change in training texts, each as a share of their tokens; drawn anew at each reading."""
+
+    hide: Part = 0.0
+    """Hidden behind the mask token, one by one."""
+    hide_spans: Part = 0.0
+    """Hidden behind the mask token, in spans."""
+    span_length: Annotated[float, Field(ge=1)] = 3.0
+    """Mean tokens in such a span."""
+    replace: Part = 0.0
+    """Replaced by a token whose vector is near: for a model that knows vectors already."""
+    swap: Part = 0.0
+    """Exchanged with another place of the text."""
+    insert: Part = 0.0
+    """Said once more, at another place of the text."""
+    delete: Part = 0.0
+    """Left out; the first and last of a text may go too, but never all."""
+    paraphrases: str | None = None
+    """File of rows {"text": ..., "paraphrases": [...]}, such as translations there and back: training
+    rows with that text are joined by their paraphrases, under the same label."""
+
+    @property
+    def hides(self) -> bool:
+        """Whether a mask token is needed."""
+        return self.hide > 0 or self.hide_spans > 0
+
+    @property
+    def changes_tokens(self) -> bool:
+        """Whether anything is drawn at each reading."""
+        return any((self.hide, self.hide_spans, self.replace, self.swap, self.insert, self.delete))

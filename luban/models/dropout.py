@@ -36,7 +36,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
     if not share:
         return x
     if is_cheap(x):
-        dropped: Tensor = _Dropped.apply(x, share)
+        dropped: Tensor = _Dropped.apply(x, share)  # type: ignore[no-untyped-call]
         return dropped
     return F.dropout(x, share)
 
@@ -48,7 +48,7 @@ def is_cheap(x: Tensor) -> bool:
 
 class _Dropped(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
         n_dropped = round(share * _STEPS)
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
         bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
@@ -57,6 +57,6 @@ class _Dropped(torch.autograd.Function):
         return x * factor
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (factor,) = ctx.saved_tensors
         return grad * factor, None

@@ -32,6 +32,18 @@ def neighbours(
     return [(words[i], float(cosines[i])) for i in best if words[i] not in asked][:n]
 
 
+def nearest_rows(matrix: Tensor, rows: Sequence[int], n: int) -> Tensor:
+    """Return for each of `rows` the `n` others among them of highest cosine: matrix (V, C) -> (rows, n)."""
+    chosen = torch.as_tensor(rows)
+    units = F.normalize(matrix[chosen].detach().float(), dim=1)
+    found = []
+    for part in torch.split(torch.arange(len(chosen)), 1024):
+        cosines = units[part] @ units.T
+        cosines[torch.arange(len(part)), part] = -torch.inf  # no row is its own neighbour
+        found.append(chosen[cosines.topk(n).indices])
+    return torch.cat(found)
+
+
 def _near(word: str, words: Sequence[str]) -> str:
     """Name the characters of a Chinese word, or words that are spelt alike and about as long."""
     if (small := word.lower()) != word and small in words:

@@ -26,7 +26,9 @@ def parameter_groups(
             continue
         decay = weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
         scale = lr_scale(name) if lr_scale else 1.0
-        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group = groups.setdefault(
+            (decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale, "penalised": decay > 0}
+        )
         group["params"].append(p)
     if not groups:
         raise ConfigError("every parameter is frozen", fix="leave out some patterns of freeze")

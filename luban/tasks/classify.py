@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from luban.data.batches import Bucketed
@@ -33,8 +33,10 @@ from luban.models.model import Model
 from luban.models.vectors import place_vectors
 from luban.models.width import lr_dim, width_lr_scale
 from luban.objectives.classes import classes
-from luban.records import Batch, Example, Loss
+from luban.records import Example
 from luban.stages import Facts
+from luban.tasks.augment import augmented, near_tokens, paraphrased
+from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.sequences import Sequences, encode_texts
 from luban.tasks.settings import ClassifySettings, ModelSettings
 from luban.tasks.start import new_config, open_model, refuse_surgery
@@ -42,7 +44,7 @@ from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
 from luban.tokenizer.words import choose_unit, train_words
-from luban.train.run import run_training
+from luban.train.run import Run
 from luban.tune.freeze import freeze, lr_scale
 
 N_GOLDEN = 8
@@ -53,6 +55,11 @@ STEPS_SCRATCH, STEPS_TUNED = 200, 60
 
 def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
     """Train a classifier and leave its best weights in `out`."""
+    return train_prepared(prepare(settings, inputs, out, log), out, log)
+
+
+def prepare(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
+    """Read the rows and build the model; a tokenizer that is trained on the way is left in `out`."""
     # The split is the same for every seed and model, so that their scores can be compared.
     examples = read_examples(inputs["data"], settings.columns, eval_path=inputs.get("eval"))
     for text in examples.warnings:
@@ -64,43 +71,47 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
     tokenizer, model = _tokenizer_and_model(settings, inputs, out, train, labels, log)
     max_len = min(settings.max_len, model.config.max_len)
     freeze(model, settings.freeze)
-    fit = _Rows(tokenizer, train, labels, max_len, settings)
-    held_out = _Rows(
-        tokenizer, [e for e in examples.validation if e.label in labels], labels, max_len, settings
-    )
+    fit = _Rows(tokenizer, paraphrased(train, settings.augment), labels, max_len, settings)
+    known = [e for e in examples.validation if e.label in labels]
+    held_out = _Rows(tokenizer, known, labels, max_len, settings)
+    seen = _Rows(tokenizer, train[:: 1 + len(train) // len(known)], labels, max_len, settings)
     if n_cut := fit.sequences.n_cut:
         log.say(f"{n_cut} of {len(train)} texts are longer than max_len = {max_len} tokens and are cut")
-    plan = _plan(settings, fit.batches.steps_per_epoch, model, is_new="model" not in inputs)
-
-    facts = run_training(
-        model,
-        fit.batches,
-        _objective(settings, tokenizer),
-        plan,
-        out,
-        log,
+    is_new = "model" not in inputs
+    plan = _plan(settings, fit.batches.steps_per_epoch, model, is_new=is_new)
+    near = near_tokens(settings.augment, model, fit.sequences.ids, knows=not is_new or "vectors" in inputs)
+    run = Run(
+        model=model,
+        batches=augmented(fit.batches, settings.augment, tokenizer, near, settings.seed),
+        objective=partial(classes, label_smoothing=settings.label_smoothing),
+        settings=plan,
         evaluate=partial(_evaluate, model, held_out.batches, len(labels)),
+        evaluate_train=partial(_evaluate, model, seen.batches, len(labels)),
         lr_scale=_lr_scale(model, settings),
     )
-    _save(model, tokenizer, max_len, held_out.texts, out)
-    write_jsonl(out / "rejects.jsonl", examples.rejects)
-    write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
-    return facts | {
-        "counts": facts["counts"]
-        | {
+
+    def finish(facts: Facts) -> Facts:
+        _save(model, tokenizer, max_len, held_out.texts, out)
+        write_jsonl(out / "rejects.jsonl", examples.rejects)
+        write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
+        rows = {
             "train_rows": len(train),
             "validation_rows": len(examples.validation),
             "test_rows": len(examples.test),
             "cut_rows": fit.sequences.n_cut,
-        },
-        "family": model.config.family,
-        "labels": labels,
-        "label_counts": dict(Counter(e.label for e in train)),
-        "lr": plan.lr,
-        "max_len": max_len,
-        "rejects": len(examples.rejects),
-        "warnings": list(examples.warnings),
-    }
+        }
+        return facts | {
+            "counts": facts["counts"] | rows,
+            "family": model.config.family,
+            "labels": labels,
+            "label_counts": dict(Counter(e.label for e in train)),
+            "lr": plan.lr,
+            "max_len": max_len,
+            "rejects": len(examples.rejects),
+            "warnings": list(examples.warnings),
+        }
+
+    return Prepared(run, finish)
 
 
 class _Rows:
@@ -270,24 +281,6 @@ def _lr_scale(model: Model, settings: ClassifySettings) -> Callable[[str], float
     by_depth = lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay)
     by_width = width_lr_scale(model, model.config)
     return lambda name: by_depth(name) * by_width(name)
-
-
-def _objective(settings: ClassifySettings, tokenizer: Tokenizer) -> Callable[[nn.Module, Batch], Loss]:
-    """Return the objective, with token dropout around it if the settings ask for that."""
-    plain = partial(classes, label_smoothing=settings.label_smoothing)
-    share, hidden = settings.token_dropout, tokenizer.mask_id
-    if not share:
-        return plain
-    if hidden is None:
-        raise ConfigError(
-            f"token_dropout = {share}, but the tokenizer has no mask token", fix="set token_dropout to 0"
-        )
-
-    def with_dropout(model: nn.Module, batch: Batch) -> Loss:
-        chosen = (torch.rand(batch.tokens.shape, device=batch.tokens.device) < share) & (batch.documents > 0)
-        return plain(model, dataclasses.replace(batch, tokens=batch.tokens.masked_fill(chosen, hidden)))
-
-    return with_dropout
 
 
 @torch.no_grad()

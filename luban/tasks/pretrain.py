@@ -25,12 +25,13 @@ from luban.models.width import width_lr_scale
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
 from luban.tasks.corrupted import Corrupt, CorruptedWindows
+from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
 from luban.tasks.start import new_config, open_model, refuse_surgery
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
-from luban.train.run import run_training
+from luban.train.run import Run
 
 TOKENIZER = "tokenizer"
 SAMPLE = {"max_new_tokens": 48, "temperature": 0.8, "top_p": 0.95}
@@ -38,6 +39,11 @@ SAMPLE = {"max_new_tokens": 48, "temperature": 0.8, "top_p": 0.95}
 
 def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
     """Train on texts alone, from scratch or from a model folder; leave the best weights in `out`."""
+    return train_prepared(prepare(settings, inputs, out, log), out, log)
+
+
+def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
+    """Open the shards and build the model, or read it."""
     shards = inputs["shards"]
     tokenizer = load_tokenizer(shards / TOKENIZER)
     windows, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
@@ -58,25 +64,30 @@ def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, 
     if settings.prompts and not writes:
         log.warn(f"prompts are not sampled: a model that learns by {objective} does not go on with a text")
 
-    facts = run_training(
-        model,
-        CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else windows,
-        supervised_tokens,
-        settings,
-        out,
-        log,
+    seen = None if writes else corrupt
+    run = Run(
+        model=model,
+        batches=CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else windows,
+        objective=supervised_tokens,
+        settings=settings,
         lr_scale=width_lr_scale(model, model.config),
-        evaluate=_evaluation(model, validation, None if writes else corrupt, settings),
+        evaluate=_evaluation(model, validation, seen, settings),
+        evaluate_train=_evaluation(model, windows, seen, settings),
         on_evaluate=partial(_samples, model, tokenizer, settings) if writes else None,
     )
-    _save(model, tokenizer, settings, out)
-    made_by = Manifest.read(shards)
-    return facts | {
-        "family": model.config.family,
-        "objective": objective,
-        "samples": [{"step": r["step"], **r["sample"]} for r in read_jsonl(out / METRICS) if "sample" in r],
-        "data": made_by.facts if made_by else {},
-    }
+
+    def finish(facts: Facts) -> Facts:
+        _save(model, tokenizer, settings, out)
+        made_by = Manifest.read(shards)
+        rows = read_jsonl(out / METRICS)
+        return facts | {
+            "family": model.config.family,
+            "objective": objective,
+            "samples": [{"step": r["step"], **r["sample"]} for r in rows if "sample" in r],
+            "data": made_by.facts if made_by else {},
+        }
+
+    return Prepared(run, finish)
 
 
 def _evaluation(

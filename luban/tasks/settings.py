@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luban.data.settings import AugmentSettings
 from luban.errors import ConfigError
 from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
 
@@ -209,8 +210,8 @@ class ClassifySettings(TrainSettings):
     """Each layer below the head learns at this share of the rate of the one above it."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
-    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of tokens hidden behind the mask token in training, so that no single word decides."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    """What to change in training texts each time they are read."""
     train_rows: Count | None = None
     """Use only so many training rows, drawn by the seed."""
 

@@ -25,11 +25,12 @@ from luban.models.model import Model
 from luban.models.neighbours import neighbours
 from luban.objectives.skip_gram import N_DRAWN, noise_table, skip_gram
 from luban.stages import Facts
+from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.settings import VectorsSettings
 from luban.tokenizer import Tokenizer
 from luban.tokenizer.words import choose_unit, train_words
 from luban.train.metrics import METRICS
-from luban.train.run import run_training
+from luban.train.run import Run
 
 EPOCHS, MIN_STEPS = 5, 600
 """When the settings name no length: so many passes, and more over few words."""
@@ -43,6 +44,11 @@ SHOWN = (50, 100, 200, 400, 800)
 
 def vectors(settings: VectorsSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
     """Learn word vectors by skip-gram with negative sampling; leave the best in `out`."""
+    return train_prepared(prepare(settings, inputs, out, log), out, log)
+
+
+def prepare(settings: VectorsSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
+    """Read the texts, count their words, and build the model."""
     texts = _Texts(inputs, log)
     tokenizer = _tokenizer(settings, texts, log)
     passages = encode_passages(texts, tokenizer)
@@ -78,26 +84,29 @@ def vectors(settings: VectorsSettings, inputs: Mapping[str, Path], out: Path, lo
     objective = partial(
         skip_gram, noise=noise_table(counts.tolist()), window=settings.window, n_negatives=settings.negatives
     )
-    facts = run_training(
-        model,
-        rows,
-        objective,
-        plan,
-        out,
-        log,
+    run = Run(
+        model=model,
+        batches=rows,
+        objective=objective,
+        settings=plan,
         evaluate=partial(_evaluate, model, look, objective, settings.seed),
         on_evaluate=partial(_samples, model, tokenizer),
         flops_per_token=6 * settings.dim * (settings.context + N_DRAWN),
     )
-    model.to("cpu")
-    save_model(model, out)
-    tokenizer.save(out)
-    return facts | {
-        "counts": facts["counts"] | {"vocab_size": len(counts) - 2, "words": len(passages.words)},
-        "family": model.config.family,
-        "rejects": texts.n_rejected,
-        "samples": [{"step": r["step"], **r["sample"]} for r in read_jsonl(out / METRICS) if "sample" in r],
-    }
+
+    def finish(facts: Facts) -> Facts:
+        model.to("cpu")
+        save_model(model, out)
+        tokenizer.save(out)
+        noted = read_jsonl(out / METRICS)
+        return facts | {
+            "counts": facts["counts"] | {"vocab_size": len(counts) - 2, "words": len(passages.words)},
+            "family": model.config.family,
+            "rejects": texts.n_rejected,
+            "samples": [{"step": r["step"], **r["sample"]} for r in noted if "sample" in r],
+        }
+
+    return Prepared(run, finish)
 
 
 class _Texts:

@@ -5,91 +5,114 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from luban.device import seed_step
-from luban.errors import DataError, LubanError
+from luban.device import seed_step, sum_dtype
+from luban.errors import DataError
+from luban.optim.noise import add_noise
+from luban.optim.penalties import add_penalties
 from luban.records import Batch, Loss, Step
+from luban.train.precision import Precision
 from luban.train.prefetch import Batches, ahead
+from luban.train.ranks import ALONE, Ranks
 from luban.train.settings import TrainSettings
 
 Objective = Callable[[nn.Module, Batch], Loss]
 
 
-class DivergedError(LubanError):
-    """A loss or gradient is not finite. `batches` are the step's micro-batches."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Course:
+    """What the loop needs: where to descend, by which rule, and who else takes part."""
 
-    def __init__(self, problem: str, *, fix: str, step: int = 0, batches: list[Batch] | None = None):
-        super().__init__(problem, fix=fix)
-        self.step, self.batches = step, batches or []
+    model: nn.Module
+    batches: Batches
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    lr_at: Callable[[int], float]
+    """Step → learning rate; asked once a step."""
+    settings: TrainSettings
+    first_step: int = 1
+    precision: Precision | None = None
+    """None: float32."""
+    ranks: Ranks = ALONE
 
 
-def train(
-    model: nn.Module,
-    batches: Batches,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    lr_at: Callable[[int], float],
-    settings: TrainSettings,
-    first_step: int = 1,
-) -> Generator[Step, None, None]:
+def train(course: Course) -> Generator[Step, None, None]:
     """Yield a Step after each update. The caller logs, evaluates, saves, and stops by breaking.
 
-    Gradients are the mean over all targets of a step, however unevenly micro-batches are filled.
-    Randomness is seeded from (seed, step): a run resumed at any step repeats an undisturbed one.
+    Gradients are the mean over all targets of a step, however unevenly micro-batches and processes are
+    filled. Randomness is seeded from (seed, step, micro-batch): a run resumed at any step repeats one
+    that was never stopped. A step whose loss or gradient is not finite changes nothing, and says so.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    device = parameters[0].device
+    settings, optimizer = course.settings, course.optimizer
+    parameters = [p for p in course.model.parameters() if p.requires_grad]
+    precision = course.precision or Precision(torch.float32, parameters[0].device)
     start = time.perf_counter()
-    for number, micro_batches in ahead(batches, range(first_step, settings.steps + 1)):
-        model.train()  # the caller may have switched to eval between steps
-        seed_step(settings.seed, number)
-        lr = lr_at(number)
+    for number, micro_batches in ahead(course.batches, range(course.first_step, settings.steps + 1)):
+        wait_seconds = time.perf_counter() - start
+        course.model.train()  # the caller may have switched to eval between steps
+        lr = course.lr_at(number)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
 
-        total, n_targets = torch.zeros((), device=device), 0
-        for batch in micro_batches:
-            loss = objective(model, batch.to(device))
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            total, n_targets = total + loss.total.detach(), n_targets + int(loss.n_targets)
-        mean, grad_norm = _mean_and_norm(parameters, total, n_targets, settings.max_grad_norm)
-        _check(number, mean, grad_norm, n_targets, micro_batches)
-        optimizer.step()
+        total, n_targets = _add_gradients(course, precision, number, micro_batches)
+        course.ranks.reduce(parameters)
+        _divide(parameters, n_targets * precision.scale)
+        add_penalties(optimizer.param_groups, settings.l1, settings.l2)
+        grad_norm = course.ranks.norm_and_clip(parameters, settings.max_grad_norm)
+        loss = total / n_targets
+        is_sound = math.isfinite(loss) and math.isfinite(grad_norm)
+        if is_sound:
+            if settings.grad_noise:
+                seed_step(settings.seed, number)
+                add_noise(parameters, settings.grad_noise, number)
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        precision.update(is_sound)
 
-        n_padding = sum(b.n_padding for b in micro_batches)
         n_positions = sum(b.n_positions for b in micro_batches)
-        seconds = time.perf_counter() - start
         yield Step(
-            number, mean, grad_norm, lr, n_targets, n_positions - n_padding, n_padding / n_positions, seconds
+            number=number,
+            loss=loss,
+            grad_norm=grad_norm,
+            lr=lr,
+            n_targets=n_targets,
+            n_tokens=n_positions - sum(b.n_padding for b in micro_batches),
+            n_positions=n_positions,
+            seconds=time.perf_counter() - start,
+            wait_seconds=wait_seconds,
+            bad=() if is_sound else tuple(micro_batches),
         )
         start = time.perf_counter()  # what the caller did is not the step's time
 
 
-def _mean_and_norm(
-    parameters: list[nn.Parameter], total: Tensor, n_targets: int, max_norm: float
-) -> tuple[float, float]:
-    """Divide the summed gradients by the number of targets, clip them, and return loss and norm."""
-    grads = [p.grad for p in parameters if p.grad is not None]  # none where no batch reached a layer
-    if not n_targets:
-        return 0.0, 0.0
-    torch._foreach_div_(grads, n_targets)
-    return total.item() / n_targets, nn.utils.clip_grad_norm_(parameters, max_norm).item()
-
-
-def _check(number: int, loss: float, grad_norm: float, n_targets: int, batches: list[Batch]) -> None:
+def _add_gradients(
+    course: Course, precision: Precision, number: int, micro_batches: list[Batch]
+) -> tuple[float, int]:
+    """Add up the gradients of this process's share; return the loss and the targets of all processes."""
+    device = next(course.model.parameters()).device
+    sums = torch.zeros(2, dtype=sum_dtype(device), device=device)
+    for share in course.ranks.deal(micro_batches):
+        seed_step(course.settings.seed, number, share.number)
+        with precision.forward():
+            loss = course.objective(course.model, share.batch.to(device))
+        total = loss.total.float() if share.counts else loss.total.float() * 0
+        (total * precision.scale).backward()  # type: ignore[no-untyped-call]
+        if share.counts:
+            sums[0] += total.detach()
+            sums[1] += loss.n_targets
+    loss_sum, n_targets = course.ranks.sum(sums).tolist()
     if not n_targets:
         raise DataError(
             f"step {number}: every target is ignored, so there is nothing to learn",
             fix="look at the rows with `luban inspect batch`; answers may be cut off by the context length",
         )
-    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise DivergedError(
-            f"step {number}: loss is {loss}, gradient norm is {grad_norm}; weights were not updated",
-            fix="lower lr, raise warmup_share, or inspect the batch saved beside the run",
-            step=number,
-            batches=batches,
-        )
+    return loss_sum, int(n_targets)
+
+
+def _divide(parameters: list[nn.Parameter], divisor: float) -> None:
+    grads: list[Tensor] = [p.grad for p in parameters if p.grad is not None]  # a layer may go unreached
+    torch._foreach_div_(grads, divisor)

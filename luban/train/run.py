@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -16,131 +16,156 @@ from luban.device import choose_device, seed_step, use_threads
 from luban.errors import Interrupted, LubanError
 from luban.files import disk_errors
 from luban.log import Log
+from luban.optim.averaging import Average
 from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
-from luban.records import Step
-from luban.train.engine import DivergedError, Objective, train
+from luban.records import Batch, Step
+from luban.stages import Facts
+from luban.train.engine import Course, Objective, train
 from luban.train.metrics import MetricsFile
+from luban.train.precision import choose_precision
 from luban.train.prefetch import Batches
 from luban.train.progress import Progress
 from luban.train.saving import RunState, Saver
 from luban.train.settings import TrainSettings
 from luban.train.speed import Speed
 from luban.train.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from luban.train.watching import take_note
 
 CHECKPOINTS = "checkpoints"
 
 
-class _Watch(TypedDict):
+class DivergedError(LubanError):
+    """Too many steps had no finite loss and gradient."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a task hands to training: everything but where to write."""
+
+    model: nn.Module
+    batches: Batches
+    objective: Objective
+    settings: TrainSettings
     evaluate: Callable[[], dict[str, float]]
-    """Scores the validation split; the first score decides which weights are best, lower is better."""
-
-
-class Watch(_Watch, total=False):
-    """What a task adds to a run."""
-
-    on_evaluate: Callable[[int], list[dict[str, Any]]] | None
+    """Scores the validation split; settings.best_by, or the first score, decides which weights are best."""
+    evaluate_train: Callable[[], dict[str, float]] | None = None
+    """Scores as many training rows in the same way, once, at the end: the gap tells of over-fitting."""
+    on_evaluate: Callable[[int], list[dict[str, Any]]] | None = None
     """Step → more rows for metrics.jsonl, such as samples."""
-    lr_scale: Callable[[str], float] | None
+    lr_scale: Callable[[str], float] | None = None
     """Parameter name → multiple of the learning rate."""
-    flops_per_token: int
+    flops_per_token: int | None = None
     """Operations a token costs, where the objective does not use every matrix for every token."""
 
 
-def run_training(
-    model: nn.Module,
-    batches: Batches,
-    objective: Objective,
-    settings: TrainSettings,
-    out: Path,
-    log: Log,
-    **watch: Unpack[Watch],
-) -> dict[str, Any]:
-    """Train `model`, leave the best weights in it, and return the facts of the run.
+def run_training(run: Run, out: Path, log: Log) -> Facts:
+    """Train, leave the best weights in the model, and return the facts of the run.
 
     Goes on from out/checkpoints if a run with the same settings was stopped there, and ends with the
     same weights, bit for bit. Asked to stop by SIGTERM or SIGINT, it saves and raises Interrupted.
     """
+    settings, model = run.settings, run.model
     use_threads(settings.threads)
     model.to(device := choose_device(settings.device))
-    optimizer = build_optimizer(model, settings, watch.get("lr_scale"))
-    saver = Saver(model, optimizer, out / CHECKPOINTS, log)
-    state = saver.resume(settings)
-    speed = Speed(model, device, watch.get("flops_per_token"))
-    first_step = settings.steps + 1 if state.stopped else state.step + 1
-    steps = train(model, batches, objective, optimizer, lr_at(settings), settings, first_step)
-    with (
-        StopRequest() as stop,
-        MetricsFile(out, state.step if state.first else -1, log) as metrics,
-        Progress(log, settings.steps, settings.log_every_steps, speed) as progress,
-        _bad_batches_kept(out),
-        contextlib.closing(steps),
-    ):
-
-        def look() -> None:
-            for row in _look(model, state, settings, watch):
-                metrics.write(row)
-            progress.validation(state.step, {k: v for k, v in state.last.items() if k != "step"})
-            if state.best["step"] == state.step:
-                saver.save_best(state)
-
+    optimizer = build_optimizer(model, settings, run.lr_scale)
+    precision = choose_precision(settings.precision, device)
+    average = Average(model, settings.ema_decay) if settings.ema_decay else None
+    schedule = lr_at(settings)
+    with contextlib.ExitStack() as stack:
+        saver = stack.enter_context(Saver(model, optimizer, average, precision, out / CHECKPOINTS, log))
+        state = saver.resume(settings)
+        speed = Speed(model, device, run.flops_per_token)
+        steps = train(
+            Course(
+                model=model,
+                batches=run.batches,
+                objective=run.objective,
+                optimizer=optimizer,
+                lr_at=lambda step: schedule(step) * state.lr_factor,
+                settings=settings,
+                first_step=settings.steps + 1 if state.stopped else state.step + 1,
+                precision=precision,
+            )
+        )
+        stack.enter_context(contextlib.closing(steps))
+        stop = stack.enter_context(StopRequest())
+        metrics = stack.enter_context(MetricsFile(out, state.step if state.first else -1, log))
+        progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps, speed))
+        running = _Running(run, state, saver, average, metrics, progress, speed)
         if not state.first:
-            look()
+            running.look()
         for step in steps:
-            metrics.write(_note(step, state))
-            speed.add(step.n_tokens, step.seconds)
-            progress.step(step)
-            if step.number % settings.evaluate_every_steps == 0 or step.number == settings.steps:
-                look()
-            if step.number % settings.save_every_steps == 0 or state.stopped or stop.asked:
+            running.note(step, out, log)
+            if state.step % settings.evaluate_every_steps == 0 or state.step == settings.steps:
+                running.look()
+            if state.step % settings.save_every_steps == 0 or state.stopped or stop.asked:
                 metrics.sync()
                 saver.save(state)
             if state.stopped:
                 break
             if stop.asked:
-                raise _interrupted(step.number, settings.steps, saver.saved_step)
+                saver.wait()
+                raise _interrupted(state.step, settings.steps, saver.saved_step)
         saver.restore_best(state)
-    return _facts(model.eval(), state, speed)
+    return _facts(run, state, speed)
 
 
-def _look(
-    model: nn.Module, state: RunState, settings: TrainSettings, watch: Watch
-) -> Iterator[dict[str, Any]]:
-    """Evaluate, update `state`, and yield the rows for metrics.jsonl."""
-    model.eval()
-    seed_step(settings.seed, state.step)
-    on_evaluate = watch.get("on_evaluate")
-    with torch.no_grad():
-        scores = watch["evaluate"]()
-        rows = on_evaluate(state.step) if on_evaluate else []
-    name, decisive = next(iter(scores.items()))
-    if not math.isfinite(decisive):
-        raise LubanError(
-            f"step {state.step}: validation {name} is {decisive}",
-            fix="lower lr or raise warmup_share; at step 0, the model or the data is broken",
-        )
-    state.last = {"step": state.step, **scores}
-    state.first = state.first or state.last
-    state.looks_since_best += 1
-    if not state.best or decisive < state.best[name]:
-        state.best, state.looks_since_best = state.last, 0
-    if state.step == settings.steps:
-        state.stopped = "steps"
-    elif settings.patience and state.looks_since_best >= settings.patience:
-        state.stopped = "patience"
-    yield {"step": state.step, "validation": scores}
-    yield from ({"step": state.step, **row} for row in rows)
+@dataclass(slots=True)
+class _Running:
+    """What happens between two steps."""
+
+    run: Run
+    state: RunState
+    saver: Saver
+    average: Average | None
+    metrics: MetricsFile
+    progress: Progress
+    speed: Speed
+
+    def note(self, step: Step, out: Path, log: Log) -> None:
+        """Count a step, write its row, and stop the run if too many were bad."""
+        state, settings = self.state, self.run.settings
+        state.step = step.number
+        state.n_tokens += step.n_tokens
+        state.n_positions += step.n_positions
+        state.seconds += step.seconds
+        state.wait_seconds += step.wait_seconds
+        if self.average and not step.bad:
+            self.average.update()
+        self.speed.add(step.n_tokens, step.seconds)
+        self.metrics.write(_row(step))
+        self.progress.step(step)
+        if step.bad and not self.saver.precision.may_overflow:
+            state.n_skipped += 1
+            problem = f"step {step.number}: loss is {step.loss}, gradient norm is {step.grad_norm}"
+            path = _keep(step, out)
+            if state.n_skipped > settings.max_skipped_steps:
+                raise DivergedError(
+                    f"{problem}; {state.n_skipped} steps without a finite gradient, weights not updated",
+                    fix=f"lower lr, raise warmup_share, or inspect the batch, saved as {path}",
+                )
+            log.warn(f"{problem}; skipped, {state.n_skipped} of at most {settings.max_skipped_steps}: {path}")
+
+    def look(self) -> None:
+        """Score the validation split, write the scores down, and keep the weights if they are the best."""
+        run, state = self.run, self.state
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            run.model.eval()
+            seed_step(run.settings.seed, state.step)
+            with torch.no_grad():
+                scores = run.evaluate()
+                rows = run.on_evaluate(state.step) if run.on_evaluate else []
+            take_note(state, scores, run.settings)
+            if state.best["step"] == state.step:
+                self.saver.save_best(state)
+        for row in ({"validation": scores}, *rows):
+            self.metrics.write({"step": state.step, **row})
+        self.progress.validation(state.step, scores)
 
 
-def _note(step: Step, state: RunState) -> dict[str, Any]:
-    """Count a step in `state`, and return its row for metrics.jsonl."""
-    state.step = step.number
-    state.n_tokens += step.n_tokens
-    state.n_positions += round(step.n_tokens / (1 - step.padding))
-    state.seconds += step.seconds
+def _row(step: Step) -> dict[str, Any]:
+    """Return a step's row for metrics.jsonl."""
     return {
         "step": step.number,
         "loss": step.loss,
@@ -150,8 +175,23 @@ def _note(step: Step, state: RunState) -> dict[str, Any]:
         "n_tokens": step.n_tokens,
         "padding": step.padding,
         "seconds": round(step.seconds, 6),
+        "wait_seconds": round(step.wait_seconds, 6),
         "tokens_per_second": round(step.n_tokens / step.seconds, 1),
+    } | ({"skipped": True} if step.bad else {})
+
+
+def _keep(step: Step, out: Path) -> Path:
+    """Save the batches of a bad step, so that they can be looked at."""
+    tensors = {
+        f"{i}.{name}": getattr(batch, name).contiguous()
+        for i, batch in enumerate(step.bad)
+        for name in Batch.tensor_names()
+        if getattr(batch, name) is not None
     }
+    path = out / f"bad-step-{step.number:07d}.safetensors"
+    with disk_errors(path):
+        save_file(tensors, path)
+    return path
 
 
 def _interrupted(step: int, n_steps: int, saved_step: int) -> Interrupted:
@@ -162,41 +202,33 @@ def _interrupted(step: int, n_steps: int, saved_step: int) -> Interrupted:
 
 
 @contextlib.contextmanager
-def _bad_batches_kept(out: Path) -> Iterator[None]:
-    """Save the batches of a step that diverged, so that they can be looked at."""
-    try:
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    model.eval()
+    with torch.no_grad():
         yield
-    except DivergedError as e:
-        tensors = {
-            f"{i}.{name}": getattr(batch, name).contiguous()
-            for i, batch in enumerate(e.batches)
-            for name in ("tokens", "documents", "targets", "source", "source_documents")
-            if getattr(batch, name) is not None
-        }
-        path = out / f"bad-step-{e.step:07d}.safetensors"
-        with disk_errors(path):
-            save_file(tensors, path)
-        raise DivergedError(
-            e.problem, fix=f"lower lr, raise warmup_share, or inspect its batch, saved as {path}"
-        ) from e
 
 
-def _facts(model: nn.Module, state: RunState, speed: Speed) -> dict[str, Any]:
-    parameters = list(model.parameters())
+def _facts(run: Run, state: RunState, speed: Speed) -> Facts:
+    parameters = list(run.model.parameters())
+    with _evaluating(run.model):
+        on_train = run.evaluate_train() if run.evaluate_train else {}
     return {
         "counts": {
             "parameters": sum(p.numel() for p in parameters),
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
             "steps": state.step,
             "tokens": state.n_tokens,
+            "skipped_steps": state.n_skipped,
         },
         "first": state.first,
         "best": state.best,
         "last": state.last,
+        "on_train": on_train,
         "stopped": state.stopped,
         "train_seconds": round(state.seconds, 3),
         "seconds_per_step": round(state.seconds / max(1, state.step), 5),
         "tokens_per_second": round(state.n_tokens / state.seconds, 1) if state.seconds else 0.0,
         "matmul_share": speed.matmul_share(),
+        "wait_share": round(state.wait_seconds / state.seconds, 4) if state.seconds else 0.0,
         "padding": round(1 - state.n_tokens / max(1, state.n_positions), 4),
     }

@@ -13,6 +13,7 @@ from luban.config import resolved
 from luban.errors import ConfigError, DiskError
 from luban.files import read_json
 from luban.log import Log
+from luban.optim.averaging import Average
 from luban.train.checkpoint import (
     STATE,
     best_folder,
@@ -25,6 +26,7 @@ from luban.train.checkpoint import (
     save_checkpoint,
     step_folder,
 )
+from luban.train.precision import Precision
 from luban.train.settings import TrainSettings
 
 
@@ -37,11 +39,20 @@ class RunState:
     n_tokens: int = 0
     n_positions: int = 0
     seconds: float = 0.0
+    wait_seconds: float = 0.0
+    n_skipped: int = 0
+    """Steps that had no finite gradient."""
+    lr_factor: float = 1.0
+    """What a plateau has made of the learning rate."""
+    scale: float = 1.0
+    n_sound: int = 0
+    """The precision's state."""
     first: dict[str, Any] = field(default_factory=dict)
     """Scores before the first step; empty until they are known."""
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     looks_since_best: int = 0
+    looks_since_drop: int = 0
     stopped: str = ""
     """Why the run is over: "steps" or "patience"; empty while it is not."""
 
@@ -49,11 +60,29 @@ class RunState:
 class Saver:
     """Writes the checkpoints of one run below `root`. A full disk is a warning, and tried again later."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, root: Path, log: Log):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: Average | None,
+        precision: Precision,
+        root: Path,
+        log: Log,
+    ):
         self._model, self._optimizer, self._root, self._log = model, optimizer, root, log
+        self._average, self.precision = average, precision
         self._unsaved_best: dict[str, Tensor] | None = None
         """The best weights, only while the disk does not take them."""
         self.saved_step = 0
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until what was asked for is on the disk."""
 
     def resume(self, settings: TrainSettings) -> RunState:
         """Load the newest whole checkpoint into model and optimizer; without one, start anew."""

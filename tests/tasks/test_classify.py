@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from luban.data.settings import AugmentSettings
 from luban.errors import ConfigError, DataError
 from luban.files import read_json, read_jsonl, write_jsonl
 from luban.log import Log
@@ -159,9 +160,9 @@ def test_a_column_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_pa
         run(tmp_path, columns=ColumnSettings(text="body"))
 
 
-def test_token_dropout_hides_tokens_in_training_only(tmp_path):
+def test_augmenting_changes_tokens_tokens_in_training_only(tmp_path):
     plain, _ = run(tmp_path, name="plain", steps=3)
-    dropped, _ = run(tmp_path, name="dropped", steps=3, token_dropout=0.5)
+    dropped, _ = run(tmp_path, name="dropped", steps=3, augment=AugmentSettings(hide=0.5))
     assert not torch.equal(load_model(plain).head.classes.weight, load_model(dropped).head.classes.weight)
     looks = [
         next(r["validation"]["loss"] for r in read_jsonl(out / "metrics.jsonl") if "validation" in r)
@@ -170,13 +171,13 @@ def test_token_dropout_hides_tokens_in_training_only(tmp_path):
     assert looks[0] == looks[1], "before training, both judge the same model on the same whole texts"
 
 
-def test_token_dropout_needs_a_token_to_hide_behind(tmp_path):
+def test_hiding_needs_a_token_to_hide_behind(tmp_path):
     first, _ = run(tmp_path, name="first", steps=1)
     config = read_json(first / "tokenizer_config.json")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         (first / name).write_text(json.dumps({k: v for k, v in config.items() if k != "mask_token"}))
-    with pytest.raises(ConfigError, match="token_dropout = 0.5, but the tokenizer has no mask token"):
-        run(tmp_path, name="second", inputs={"model": first}, model=None, token_dropout=0.5)
+    with pytest.raises(ConfigError, match=r"augment.hide = 0.5.*no mask token"):
+        run(tmp_path, name="second", inputs={"model": first}, model=None, augment=AugmentSettings(hide=0.5))
 
 
 def test_steps_and_epochs_together_are_refused():

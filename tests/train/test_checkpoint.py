@@ -10,17 +10,16 @@ from luban.errors import CheckpointError, DiskError
 from luban.files import read_json, write_json
 from luban.log import Log
 from luban.optim.build import build_optimizer
-from luban.optim.schedules import lr_at
 from luban.train import checkpoint
 from luban.train.engine import train
-from tests.train.toy_run import Rows, Toy, objective, settings
+from tests.train.toy_run import Rows, Toy, course, settings
 
 
 @pytest.fixture
 def trained():
     model, chosen = Toy(), settings(steps=3)
     optimizer = build_optimizer(model, chosen, lambda name: 0.5 if "layer" in name else 1.0)
-    list(train(model, Rows(), objective, optimizer, lr_at(chosen), chosen))
+    list(train(course(model, Rows(), optimizer=optimizer)))
     return model, optimizer
 
 

@@ -15,16 +15,20 @@ from safetensors.torch import load_file
 
 from luban.errors import ConfigError, DataError, Interrupted, LubanError
 from luban.log import Log
+from luban.records import Batch, Loss
 from luban.train import checkpoint
-from luban.train.engine import DivergedError
-from tests.train.toy_run import Rows, Toy, run
+from luban.train.run import DivergedError
+from tests.train.toy_run import Rows, Toy, objective, run
 
 ROOT = Path(__file__).parents[2]
 
 
 def rows(out):
     kept = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in kept]
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "wait_seconds", "tokens_per_second")}
+        for row in kept
+    ]
 
 
 def looks(out):
@@ -69,7 +73,7 @@ def test_facts_are_counts_scores_and_speed(tmp_path):
     facts = run(tmp_path, model)
     n_parameters = sum(p.numel() for p in model.parameters())
     assert facts["counts"] == {
-        "parameters": n_parameters, "trainable": n_parameters - 72, "steps": 12, "tokens": 12 * 24,
+        "parameters": n_parameters, "trainable": n_parameters - 72, "steps": 12, "tokens": 12 * 24, "skipped_steps": 0,
     }  # fmt: skip
     assert facts["best"]["loss"] < facts["first"]["loss"]
     assert facts["padding"] == 0
@@ -299,9 +303,69 @@ def test_a_step_that_diverges_leaves_its_batch_beside_the_run(tmp_path):
     model = Toy()
     model.layer.weight.data[0, 0] = float("inf")
     with pytest.raises(DivergedError, match=r"bad-step-0000001\.safetensors"):
-        run(tmp_path, model, evaluate=lambda: {"loss": 1.0}, n_micro_batches=2)
+        run(tmp_path, model, evaluate=lambda: {"loss": 1.0}, n_micro_batches=2, max_skipped_steps=0)
     saved = load_file(tmp_path / "bad-step-0000001.safetensors")
     assert torch.equal(saved["1.tokens"], Rows(2).at(1)[1].tokens)
+
+
+def test_bad_steps_are_skipped_counted_and_told_until_there_are_too_many(tmp_path, capsys):
+    class Rare(Rows):
+        def at(self, step):
+            return [Batch(b.tokens, b.documents * (step % 3), b.targets) for b in super().at(step)]
+
+    def faulty(model, batch):
+        loss = objective(model, batch)
+        return Loss(loss.total / batch.documents.max(), loss.n_targets)
+
+    facts = run(tmp_path / "a", batches=Rare(), objective=faulty, max_skipped_steps=4, log=Log())
+    assert facts["counts"]["skipped_steps"] == 4
+    assert "step 3: loss is inf" in capsys.readouterr().err
+    with pytest.raises(DivergedError, match="step 12: .*; 4 steps without a finite gradient"):
+        run(tmp_path / "b", batches=Rare(), objective=faulty, max_skipped_steps=3)
+
+
+def test_a_plateau_lowers_the_learning_rate_and_a_resume_knows_of_it(tmp_path):
+    changes = {
+        "schedule": "plateau",
+        "plateau_looks": 1,
+        "steps": 16,
+        "warmup_share": 0.0,
+        "evaluate": lambda: {"loss": 1.0},
+    }
+    run(tmp_path / "whole", **changes)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "halves", batches=StopAfter(9), **changes)
+    run(tmp_path / "halves", **changes)
+    rates = [[row["lr"] for row in rows(tmp_path / name) if "lr" in row] for name in ("whole", "halves")]
+    assert rates[0] == rates[1]
+    assert rates[0][::4] == pytest.approx([0.02, 0.01, 0.005, 0.0025])
+
+
+def test_the_best_weights_may_be_chosen_by_any_score(tmp_path):
+    scored = iter([{"loss": 4.0 - i, "accuracy": a} for i, a in enumerate((0.1, 0.9, 0.3, 0.2))])
+    facts = run(tmp_path, evaluate=lambda: next(scored), best_by="accuracy")
+    assert facts["best"]["step"] == 4
+    with pytest.raises(
+        ConfigError, match="best_by = acuracy, but this task's scores are loss, accuracy"
+    ) as e:
+        run(tmp_path / "x", evaluate=lambda: {"loss": 1.0, "accuracy": 0.5}, best_by="acuracy")
+    assert "accuracy" in e.value.fix
+
+
+def test_the_running_mean_of_the_weights_is_what_is_scored_and_left(tmp_path):
+    seen = []
+
+    def look(model):
+        seen.append({k: v.detach().clone() for k, v in model.named_parameters()})
+        return {"loss": 1.0 / len(seen)}
+
+    model = Toy()
+    run(tmp_path, model, evaluate=lambda: look(model), ema_decay=0.9)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, seen[-1][name])
+    plain = Toy()
+    run(tmp_path / "plain", plain)
+    assert not torch.equal(plain.layer.weight, model.layer.weight)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.log import Log
+from luban.optim.build import build_optimizer
+from luban.optim.schedules import lr_at
 from luban.records import IGNORE, Batch, Loss
-from luban.train.run import run_training
+from luban.train.engine import Course
+from luban.train.run import Run, run_training
 from luban.train.settings import TrainSettings
 
 VOCAB = 11
@@ -72,6 +75,15 @@ def settings(**changes: Any) -> TrainSettings:
     return TrainSettings(**(usual | {"save_every_steps": 5, "log_every_steps": 100} | changes))
 
 
+def course(model: nn.Module, batches: Any, **changes: Any) -> Course:
+    """What the loop needs; `optimizer`, `lr_at` and `lr_scale` may be given, else settings."""
+    given = {k: changes.pop(k) for k in ("optimizer", "lr_at", "precision", "ranks") if k in changes}
+    lr_scale = changes.pop("lr_scale", None)
+    chosen = settings(**({"steps": 3} | changes))
+    usual = {"optimizer": build_optimizer(model, chosen, lr_scale), "lr_at": lr_at(chosen)}
+    return Course(model=model, batches=batches, objective=objective, settings=chosen, **(usual | given))
+
+
 def evaluation(model: nn.Module) -> dict[str, float]:
     batch = Rows().batch(99, 0)
     loss = objective(model, batch)
@@ -80,10 +92,13 @@ def evaluation(model: nn.Module) -> dict[str, float]:
 
 def run(out: Path, model: nn.Module | None = None, log: Log | None = None, **changes: Any) -> dict[str, Any]:
     """Run the toy; `batches`, `evaluate`, `on_evaluate` and `lr_scale` may be given, else settings."""
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     model = model if model is not None else Toy()
-    watch = {k: changes.pop(k) for k in ("on_evaluate", "lr_scale") if k in changes}
+    watch = {k: changes.pop(k) for k in ("on_evaluate", "lr_scale", "evaluate_train") if k in changes}
+    aim = changes.pop("objective", objective)
     evaluate = changes.pop("evaluate", lambda: evaluation(model))
     batches = changes.pop("batches", Rows(changes.get("n_micro_batches", 1)))
     log = log or Log(quiet=True)
-    return run_training(model, batches, objective, settings(**changes), out, log, evaluate=evaluate, **watch)
+    chosen = settings(**changes)
+    made = Run(model=model, batches=batches, objective=aim, settings=chosen, evaluate=evaluate, **watch)
+    return run_training(made, out, log)

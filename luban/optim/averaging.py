@@ -1,0 +1,58 @@
+"""A running mean of the weights, which often scores better than the weights themselves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+COUNT = "count"
+
+
+class Average:
+    """The exponential moving average of a model's trainable parameters.
+
+    The first steps count more, by the decay min(decay, (1 + t) / (10 + t)), so that the random start
+    is soon forgotten. Source: TensorFlow's ExponentialMovingAverage.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self._learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._mean = {name: p.detach().clone() for name, p in self._learning.items()}
+        self._decay, self._count = decay, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights of one more step in."""
+        self._count += 1
+        decay = min(self._decay, (1 + self._count) / (10 + self._count))
+        torch._foreach_lerp_(list(self._mean.values()), list(self._learning.values()), 1 - decay)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the mean by parameter name, and how many steps are in it."""
+        return {**self._mean, COUNT: torch.tensor(self._count)}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take a saved mean over."""
+        for name, mean in self._mean.items():
+            mean.copy_(tensors[name])
+        self._count = int(tensors[COUNT])
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the mean into the model for a while, and the weights back afterwards."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, p in self._learning.items():
+            kept = p.detach().clone()
+            p.copy_(self._mean[name])
+            self._mean[name].copy_(kept)

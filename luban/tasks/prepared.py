@@ -1,0 +1,48 @@
+"""A training task made ready: what will be trained, and what becomes of it afterwards.
+
+Whatever looks at a run before it starts (certify, a dry run, a search for the learning rate) takes the
+same record that the stage itself trains.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luban.log import Log
+from luban.stages import Facts
+from luban.train.run import Run, run_training
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run, and the function that saves its model and completes its facts."""
+
+    run: Run
+    finish: Callable[[Facts], Facts]
+
+
+Prepare = Callable[[Any, Mapping[str, Path], Path, Log], Prepared]
+"""(settings, inputs by name, folder to fill, log) -> what the stage would train."""
+
+PREPARE = {
+    "pretrain": "luban.tasks.pretrain:prepare",
+    "classify": "luban.tasks.classify:prepare",
+    "vectors": "luban.tasks.vectors:prepare",
+}
+"""Stages that train by gradients, by name."""
+
+
+def preparation(stage: str) -> Prepare:
+    """Return what prepares a stage's run."""
+    module, _, name = PREPARE[stage].partition(":")
+    function: Prepare = getattr(importlib.import_module(module), name)
+    return function
+
+
+def train_prepared(prepared: Prepared, out: Path, log: Log) -> Facts:
+    """Train what a task has prepared, and finish it."""
+    return prepared.finish(run_training(prepared.run, out, log))
