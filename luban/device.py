@@ -41,6 +41,11 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this process holds of a tensor that may be spread over several (a DTensor)."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
 def seed_step(seed: int, step: int, part: int = 0) -> None:
     """Seed every generator from (seed, step) and the number of a part of that step.
 

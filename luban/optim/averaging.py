@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from luban.device import own_part
+
 COUNT = "count"
 
 
@@ -28,7 +30,8 @@ class Average:
         """Take the weights of one more step in."""
         self._count += 1
         decay = min(self._decay, (1 + self._count) / (10 + self._count))
-        torch._foreach_lerp_(list(self._mean.values()), list(self._learning.values()), 1 - decay)
+        means = [own_part(mean) for mean in self._mean.values()]
+        torch._foreach_lerp_(means, [own_part(p) for p in self._learning.values()], 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the mean by parameter name, and how many steps are in it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from luban.device import seed_step, sum_dtype
+from luban.device import own_part, seed_step, sum_dtype
 from luban.errors import DataError
 from luban.optim.noise import add_noise
 from luban.optim.penalties import add_penalties
@@ -114,5 +114,5 @@ def _add_gradients(
 
 
 def _divide(parameters: list[nn.Parameter], divisor: float) -> None:
-    grads: list[Tensor] = [p.grad for p in parameters if p.grad is not None]  # a layer may go unreached
+    grads: list[Tensor] = [own_part(p.grad) for p in parameters if p.grad is not None]  # some go unreached
     torch._foreach_div_(grads, divisor)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from luban.device import own_part
 from luban.records import Batch
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ class Ranks:
 
         A gradient that only some processes have is zero in the others; one that none has stays None.
         """
+        if self.mesh is None:
+            return
+        _complete(parameters)
         if self.size == 1:
             return
         import torch.distributed as dist
@@ -161,12 +165,6 @@ class Ranks:
 ALONE = Ranks()
 
 
-def own_part(tensor: Tensor) -> Tensor:
-    """Return what this process holds of a tensor that may be spread over several."""
-    held: Any = tensor
-    return held.to_local() if _is_spread(tensor) else tensor
-
-
 def _split_evenly(batches: list[Batch], n_more: int) -> list[Batch]:
     """Split batches by rows into `n_more` more, the largest rows first; fewer where rows do not suffice."""
     n_parts = [1] * len(batches)
@@ -215,6 +213,14 @@ def _own_gradient(p: nn.Parameter) -> Tensor:
     if p.grad is None:
         p.grad = torch.zeros_like(p)
     return own_part(p.grad)
+
+
+def _complete(parameters: Sequence[nn.Parameter]) -> None:
+    """Add up the gradients of weights that a process used for its own heads alone."""
+    for p in parameters:
+        grad: Any = p.grad
+        if grad is not None and _is_spread(grad) and grad.placements != p.placements:  # type: ignore[attr-defined]
+            p.grad = grad.redistribute(placements=p.placements)  # type: ignore[attr-defined]
 
 
 def _is_spread(tensor: Tensor) -> bool:
