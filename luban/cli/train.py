@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from luban.log import Log
+    from luban.recipe import Recipe
     from luban.runner import Result
 
 
@@ -48,6 +50,9 @@ def train(
     eval_data: Path | None = typer.Option(None, "--eval", help="Rows to validate on, when DATA has none."),
     config: Path | None = typer.Option(None, help="YAML file with settings under `train:`."),
     sets: list[str] = typer.Option([], "--set", help="train.KEY=VALUE, such as train.lr=2e-5."),
+    folds: int | None = typer.Option(
+        None, help="For classify: cross-validate: train so many times, each time validating on another part."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print settings and time; train nothing."),
     as_json: bool = typer.Option(False, "--json", help="JSON lines; the last has the scores."),
 ) -> None:
@@ -71,8 +76,14 @@ def train(
     inputs = _inputs(
         task, data, {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
     )
-    recipe = one_stage(task.value, "train", inputs, out, config=config, sets=sets)
-    result = run_stage(recipe, log, dry_run=dry_run)
+
+    def recipe_of(folder: Path, more: list[str]) -> Recipe:
+        return one_stage(task.value, "train", inputs, folder, config=config, sets=[*sets, *more])
+
+    if folds is not None:
+        _cross_validate(task, recipe_of, folds, out, log)
+        return
+    result = run_stage(recipe_of(out, []), log, dry_run=dry_run)
     if result is None:
         return
     if task is TaskName.pretrain:
@@ -81,6 +92,17 @@ def train(
         _close_vectors(result, log)
     else:
         _close_classify(result, out, data[0], eval_data, log)
+
+
+def _cross_validate(
+    task: TaskName, recipe_of: Callable[[Path, list[str]], Recipe], folds: int, out: Path, log: Log
+) -> None:
+    from luban.cli.folds import run_folds
+    from luban.errors import ConfigError
+
+    if task is not TaskName.classify:
+        raise ConfigError(f"--task {task.value} takes no --folds", fix="leave --folds out")
+    run_folds(recipe_of, folds, out, log)
 
 
 def _inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from luban.data.encoding import Unreadable
 from luban.data.near import near_clusters
 from luban.data.settings import DedupSettings
-from luban.data.split import assign
+from luban.data.split import assign, fold_of
 from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, find_column, read_rows, suffix_of
 from luban.errors import DataError
 from luban.records import Example
@@ -64,12 +64,20 @@ class Examples:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
-def read_examples(path: Path, columns: Columns, *, eval_path: Path | None = None, seed: int = 1) -> Examples:
+def read_examples(
+    path: Path,
+    columns: Columns,
+    *,
+    eval_path: Path | None = None,
+    fold: tuple[int, int] | None = None,
+    seed: int = 1,
+) -> Examples:
     """Read labelled rows from jsonl(.gz), csv, tsv or parquet.
 
     A split column is followed; `eval_path` is the test part whatever its own column says. Missing
     parts are carved from train by hash, never parting similar texts; a file with train and dev only
-    has its dev part tested.
+    has its dev part tested. `fold` (i, k): validation is the i-th of k parts of all rows that are not
+    tested, and train the others.
     """
     found = Examples()
     rows = _read(path, columns, found)
@@ -88,6 +96,8 @@ def read_examples(path: Path, columns: Columns, *, eval_path: Path | None = None
             fix="give rows with a text and a label",
         )
     parts = _parts(rows, found, seed)
+    if fold:
+        parts |= _fold(parts["train"] + parts["validation"], *fold, seed)
     _report_conflicts(parts, found)
     _remove_leaks(parts, found)
     found.labels = sorted({r.example.label for r in parts["train"]}, key=_label_order)
@@ -235,25 +245,42 @@ def _parts(rows: list[_Row], found: Examples, seed: int) -> dict[str, list[_Row]
 
 def _carve(rows: list[_Row], shares: dict[str, float], seed: int) -> dict[str, list[_Row]]:
     """Part rows by hash, similar texts together."""
-    texts = [row.example.text for row in rows]
-    near = near_clusters(texts, DedupSettings())
-    # A cluster is named by its first text rather than its place, so that the rows' order does not matter.
-    first: dict[int, str] = {}
-    for text, cluster in zip(texts, near.cluster, strict=True):
-        first[cluster] = min(text, first.get(cluster, text))
-    if len(first) <= len(shares):
+    names = _cluster_names(rows)
+    if (n_distinct := len(set(names))) <= len(shares):
         raise DataError(
-            f"{rows[0].file} has {len(first)} distinct texts for training: too few to carve "
+            f"{rows[0].file} has {n_distinct} distinct texts for training: too few to carve "
             f"{' and '.join(shares)}",
             fix="give more rows, or mark the parts in a split column",
         )
-    names = [first[cluster] for cluster in near.cluster]
     shares = {"validation": 0.0, "test": 0.0, **shares}
     part_of = assign(names, validation=shares["validation"], test=shares["test"], seed=seed)
     carved: dict[str, list[_Row]] = {"train": [], "validation": [], "test": []}
     for row, name in zip(rows, names, strict=True):
         carved[part_of[name]].append(row)
     return carved
+
+
+def _fold(rows: list[_Row], number: int, folds: int, seed: int) -> dict[str, list[_Row]]:
+    """Part rows for cross-validation, similar texts together."""
+    names = _cluster_names(rows)
+    folded = fold_of(names, folds, seed)
+    parts: dict[str, list[_Row]] = {"train": [], "validation": []}
+    for row, name in zip(rows, names, strict=True):
+        parts["validation" if folded[name] == number else "train"].append(row)
+    return parts
+
+
+def _cluster_names(rows: list[_Row]) -> list[str]:
+    """Name the cluster of similar texts that each row is in.
+
+    It is named by its first text rather than its place, so that the rows' order does not matter.
+    """
+    texts = [row.example.text for row in rows]
+    near = near_clusters(texts, DedupSettings())
+    first: dict[int, str] = {}
+    for text, cluster in zip(texts, near.cluster, strict=True):
+        first[cluster] = min(text, first.get(cluster, text))
+    return [first[cluster] for cluster in near.cluster]
 
 
 def _same(text: str) -> str:

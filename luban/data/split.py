@@ -76,6 +76,20 @@ def assign(clusters: Iterable[str], *, validation: float, test: float, seed: int
     return found
 
 
+def fold_of(clusters: Iterable[str], folds: int, seed: int) -> dict[str, int]:
+    """Map each cluster to a fold, counted from 1, by the order of the hashes: folds are of equal size.
+
+    Raises DataError if there are fewer clusters than folds.
+    """
+    ordered = sorted(set(clusters), key=lambda cluster: (_unit(cluster, seed), cluster))
+    if len(ordered) < folds:
+        raise DataError(
+            f"{len(ordered)} clusters of similar texts cannot fill {folds} folds",
+            fix="give more rows, or fewer folds",
+        )
+    return {cluster: 1 + i % folds for i, cluster in enumerate(ordered)}
+
+
 def _unit(cluster: str, seed: int) -> float:
     """A number in [0, 1) from the hash of a cluster and the seed."""
     digest = hashlib.sha256(f"{seed}\0{cluster}".encode("utf-8", "surrogatepass")).digest()

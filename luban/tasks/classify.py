@@ -6,7 +6,7 @@ import dataclasses
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from luban.models.folder import read_config
 from luban.models.load import save_model
 from luban.models.model import Model
 from luban.models.vectors import place_vectors
-from luban.models.width import lr_dim, width_lr_scale
+from luban.models.width import lr_dim
 from luban.objectives.classes import classes
 from luban.records import Example
 from luban.stages import Facts
@@ -39,13 +39,13 @@ from luban.tasks.augment import augmented, near_tokens, paraphrased
 from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.sequences import Sequences, encode_texts
 from luban.tasks.settings import ClassifySettings, ModelSettings
-from luban.tasks.start import new_config, open_model, refuse_surgery
+from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
 from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
 from luban.tokenizer.words import choose_unit, train_words
 from luban.train.run import Run
-from luban.tune.freeze import freeze, lr_scale
+from luban.tune.freeze import freeze
 
 N_GOLDEN = 8
 EPOCHS_SCRATCH, EPOCHS_TUNED, MAX_EPOCHS = 3, 2, 20
@@ -61,7 +61,8 @@ def classify(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, 
 def prepare(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
     """Read the rows and build the model; a tokenizer that is trained on the way is left in `out`."""
     # The split is the same for every seed and model, so that their scores can be compared.
-    examples = read_examples(inputs["data"], settings.columns, eval_path=inputs.get("eval"))
+    fold = (settings.fold, settings.folds) if settings.fold else None
+    examples = read_examples(inputs["data"], settings.columns, eval_path=inputs.get("eval"), fold=fold)
     for text in examples.warnings:
         log.warn(text)
     train = train_rows(examples, settings)
@@ -87,7 +88,7 @@ def prepare(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, l
         settings=plan,
         evaluate=partial(_evaluate, model, held_out.batches, len(labels)),
         evaluate_train=partial(_evaluate, model, seen.batches, len(labels)),
-        lr_scale=_lr_scale(model, settings),
+        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
     )
 
     def finish(facts: Facts) -> Facts:
@@ -275,12 +276,6 @@ def _plan(settings: ClassifySettings, per_epoch: int, model: Model, *, is_new: b
 def advised_lr(dim: int, *, is_new: bool) -> float:
     """Return a peak learning rate: lower for wide models, and much lower for those that have learnt."""
     return min(2e-3, 1e-3 * 256 / dim) if is_new else min(1e-3, 2e-4 * (384 / dim) ** 2)
-
-
-def _lr_scale(model: Model, settings: ClassifySettings) -> Callable[[str], float]:
-    by_depth = lr_scale(model, settings.head_lr_scale, settings.layer_lr_decay)
-    by_width = width_lr_scale(model, model.config)
-    return lambda name: by_depth(name) * by_width(name)
 
 
 @torch.no_grad()

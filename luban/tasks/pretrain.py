@@ -21,17 +21,17 @@ from luban.log import Log
 from luban.models.build import build_model
 from luban.models.load import save_model
 from luban.models.model import Model
-from luban.models.width import width_lr_scale
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
 from luban.tasks.corrupted import Corrupt, CorruptedWindows
 from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
-from luban.tasks.start import new_config, open_model, refuse_surgery
+from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
 from luban.train.run import Run
+from luban.tune.freeze import freeze
 
 TOKENIZER = "tokenizer"
 SAMPLE = {"max_new_tokens": 48, "temperature": 0.8, "top_p": 0.95}
@@ -58,6 +58,7 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
         model = _new_model(settings, tokenizer)
     objective = choose_objective(settings.objective, model.config)
     _check_length(model, settings.context)
+    freeze(model, settings.freeze)
     end = end_id(tokenizer, shards / TOKENIZER)
     corrupt = corruption(objective, model.config, tokenizer, end, settings)
     writes = objective in OBJECTIVES["past"]
@@ -68,9 +69,9 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
     run = Run(
         model=model,
         batches=CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else windows,
-        objective=supervised_tokens,
+        objective=partial(supervised_tokens, label_smoothing=settings.label_smoothing),
         settings=settings,
-        lr_scale=width_lr_scale(model, model.config),
+        lr_scale=by_depth_and_width(model, settings.layer_lr_decay),
         evaluate=_evaluation(model, validation, seen, settings),
         evaluate_train=_evaluation(model, windows, seen, settings),
         on_evaluate=partial(_samples, model, tokenizer, settings) if writes else None,

@@ -150,6 +150,12 @@ class PretrainSettings(TrainSettings):
     span_corruption by one with an encoder and a decoder."""
     corruption: CorruptionSettings = field(default_factory=CorruptionSettings)
     """What is hidden."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
+    layer_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer below the head learns at this share of the rate of the one above it."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread over all tokens."""
     context: Count = 256
     """Tokens in a window; documents in one window never see each other."""
     batch_size: Count = 16
@@ -214,10 +220,19 @@ class ClassifySettings(TrainSettings):
     """What to change in training texts each time they are read."""
     train_rows: Count | None = None
     """Use only so many training rows, drawn by the seed."""
+    folds: NotNegativeInt = 0
+    """Parts of the rows that are not tested, for cross-validation; see `luban train --folds`."""
+    fold: NotNegativeInt = 0
+    """Which of them validates, from 1; the others train."""
 
     def __post_init__(self) -> None:
         TrainSettings.__post_init__(self)
         _one_length(self.epochs, self.steps)
+        if bool(self.folds) != bool(self.fold) or self.folds == 1 or self.fold > self.folds:
+            raise ConfigError(
+                f"fold = {self.fold} of folds = {self.folds} is none",
+                fix="set folds to at least 2 and fold to 1, ..., folds; or use luban train --folds K",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from luban.errors import ConfigError
@@ -12,8 +13,10 @@ from luban.models.config import HeadConfig, ModelConfig
 from luban.models.families import FAMILIES
 from luban.models.load import load_model
 from luban.models.model import Model
+from luban.models.width import width_lr_scale
 from luban.tasks.settings import ModelSettings, SurgerySettings
 from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tune.freeze import lr_scale
 from luban.tune.surgery import (
     change_activation,
     extend_vocabulary,
@@ -60,6 +63,15 @@ def open_model(
         if log:
             log.say(f"{folder}: {what}")
     return model
+
+
+def by_depth_and_width(
+    model: Model, layer_lr_decay: float, head_lr_scale: float = 1.0
+) -> Callable[[str], float]:
+    """Return parameter name → multiple of the learning rate: smaller below, and as muP wants it."""
+    by_depth = lr_scale(model, head_lr_scale, layer_lr_decay)
+    by_width = width_lr_scale(model, model.config)
+    return lambda name: by_depth(name) * by_width(name)
 
 
 def refuse_surgery(surgery: SurgerySettings) -> None:

@@ -120,3 +120,21 @@ def test_an_option_that_a_task_cannot_use_is_refused(data: Path, tmp_path: Path,
 
 def test_nothing_to_predict_is_an_error(tmp_path: Path, command: Command) -> None:
     assert "there is no text to classify" in command("predict", tmp_path).err
+
+
+def test_cross_validation_trains_every_fold_and_says_how_scores_vary(
+    data: Path, tmp_path: Path, command: Command
+) -> None:
+    ask = ("train", "--task", "classify", "--data", data, "--out", tmp_path / "x", *FAST)
+    done = command(*ask, "--folds", "3", "--json")
+    assert done.code == 0, done.err
+    found = last(done.out)
+    assert len(found["folds"]) == 3
+    assert found["accuracy"]["mean"] == pytest.approx(sum(f["accuracy"] for f in found["folds"]) / 3)
+    assert (tmp_path / "x" / "fold-3" / "model.safetensors").is_file()
+    again = command(*ask, "--folds", "3")
+    assert "deviation" in again.out
+    assert again.err.count("reused") == 3
+    wrong = command("train", "--task", "bag", "--data", data, "--out", tmp_path / "y", "--folds", "3")
+    assert wrong.code == 2
+    assert "--task bag takes no --folds" in wrong.err

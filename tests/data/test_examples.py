@@ -206,3 +206,17 @@ def test_files_that_are_no_tables_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match="cannot be read: broken gzip"):
         read_examples(tmp_path / "a.jsonl.gz", FOUND)
+
+
+def test_folds_share_out_all_rows_but_the_tested_ones_and_keep_similar_texts_together(tmp_path: Path) -> None:
+    rows = with_splits(60)
+    twins = [{**row, "text": row["text"] + "!"} for row in rows if row["split"] != "test"]
+    path = write(tmp_path / "a.jsonl", rows + twins)
+    folds = [read_examples(path, FOUND, fold=(i, 4)) for i in (1, 2, 3, 4)]
+    validated = [e.text for f in folds for e in f.validation]
+    assert sorted(validated) == sorted(r["text"] for r in rows + twins if r["split"] != "test")
+    for found in folds:
+        assert len(found.test) == 12
+        texts = {e.text.rstrip("!") for e in found.validation}
+        assert not texts & {e.text.rstrip("!") for e in found.train}
+        assert 20 <= len(found.validation) <= 28

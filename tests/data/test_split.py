@@ -1,10 +1,11 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from luban.data.documents import read_documents, write_documents
 from luban.data.settings import SplitSettings
-from luban.data.split import assign, split
+from luban.data.split import assign, fold_of, split
 from luban.errors import ConfigError, DataError
 from luban.log import Log
 
@@ -73,3 +74,13 @@ def test_a_cluster_is_never_parted_and_nothing_is_lost(tmp_path: Path) -> None:
     for name in ("train", "validation", "test"):
         assert len(list(read_documents(out, name))) == facts["splits"][name]["documents"] > 0
     assert facts["counts"]["documents_in"] == facts["counts"]["documents_kept"] == 200
+
+
+def test_folds_are_of_equal_size_and_do_not_depend_on_the_order():
+    names = [f"c{i}" for i in range(23)]
+    found = fold_of(names, 5, 1)
+    assert sorted(Counter(found.values()).values()) == [4, 4, 5, 5, 5]
+    assert fold_of(reversed(names), 5, 1) == found
+    assert fold_of(names, 5, 2) != found
+    with pytest.raises(DataError, match="23 clusters of similar texts cannot fill 24 folds"):
+        fold_of(names, 24, 1)

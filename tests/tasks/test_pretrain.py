@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import luban.train.run
 from luban.data.batches import PackedWindows
@@ -204,3 +205,26 @@ def test_an_absurd_learning_rate_stops_with_advice(shards, tmp_path, monkeypatch
     with pytest.raises(Exception, match="lower lr") as e:
         run(shards, tmp_path / "out")
     assert list((tmp_path / "out").glob("bad-step-*.safetensors")) or "validation" in str(e.value)
+
+
+def test_frozen_parts_stay_and_lower_layers_learn_more_slowly(shards, tmp_path, trained):
+    _, first = trained
+    run(shards, tmp_path / "out", first, steps=8, lr=1e-3, freeze=("stem.*",), layer_lr_decay=0.5)
+    before, after = load_model(first), load_model(tmp_path / "out")
+    assert torch.equal(before.stem.tokens.weight, after.stem.tokens.weight)
+    assert not torch.equal(before.trunk.blocks[0].mlp.up.weight, after.trunk.blocks[0].mlp.up.weight)
+
+
+def test_label_smoothing_is_part_of_the_loss_trained_on(shards, tmp_path):
+    plain, smooth = (tmp_path / name for name in ("plain", "smooth"))
+    for out, share in ((plain, 0.0), (smooth, 0.2)):
+        run(shards, out, steps=2, label_smoothing=share)
+    losses = [
+        [r["loss"] for r in read_jsonl(out / "metrics.jsonl") if "loss" in r] for out in (plain, smooth)
+    ]
+    looks = [
+        next(r["validation"] for r in read_jsonl(out / "metrics.jsonl") if "validation" in r)
+        for out in (plain, smooth)
+    ]
+    assert losses[0][0] != losses[1][0]
+    assert looks[0] == looks[1]
