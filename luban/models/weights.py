@@ -51,7 +51,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     One tensor after another, so that the memory holds the model once and the file never.
     """
     tensors: dict[str, Tensor] = {}
-    readers = {".safetensors": _read_safe, ".gguf": read_gguf}
+    readers = {".safetensors": read_safetensors, ".gguf": read_gguf}
     for path in _files(folder):
         for name, tensor in readers.get(path.suffix, _read_old)(path):
             tensors[name] = _checked(name, tensor, folder)
@@ -77,7 +77,7 @@ def write_weights(
     if len(shards) > 1:
         names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
     for name, keys in zip(names, shards, strict=True):
-        _write_safe({key: _fitted(key, tensors[key], dtype) for key in keys}, folder / name)
+        write_safetensors({key: _fitted(key, tensors[key], dtype) for key in keys}, folder / name)
     if len(shards) > 1:
         where = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
         n_bytes = sum(_n_bytes(t, dtype) for t in tensors.values())
@@ -122,7 +122,8 @@ def _fitted(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return fitted
 
 
-def _write_safe(tensors: dict[str, Tensor], path: Path) -> None:
+def write_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write one file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         try:
@@ -188,7 +189,7 @@ def _shards(index: Path) -> list[Path]:
     return paths
 
 
-def _read_safe(path: Path) -> Iterator[tuple[str, Tensor]]:
+def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Read each tensor into memory of its own: pages of a mapped file would count a second time."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:  # checks header, offsets and sizes
