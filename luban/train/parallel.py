@@ -14,8 +14,9 @@ from luban.train.plans import styles, tensor_plan
 from luban.train.ranks import Ranks
 from luban.train.settings import TrainSettings
 
-METHODS = ("hidden", "encode")
-"""What an objective or an evaluation calls on a model beside the model itself."""
+METHOD = "hidden"
+"""What objectives call on a model beside the model itself; they take the head's matrix afterwards, so
+weights that lie in no block stay gathered from there to the end of the backward pass."""
 
 
 def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Callable[[], None]:
@@ -27,11 +28,11 @@ def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Calla
     """
     if ranks.mesh is None:
         return _nothing
-    refuse_unproven(settings, ranks)
     send_out(_tensors(model), ranks)
     n_shards, n_tensor = ranks.mesh["shard"].size(), ranks.mesh["tensor"].size()
     if n_shards == n_tensor == 1:
         return _nothing
+    refuse_unproven(settings)
     before = _remember(model)
     if n_tensor > 1:
         from torch.distributed.tensor.parallel import parallelize_module
@@ -42,11 +43,8 @@ def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Calla
     return lambda: _gather(model, before)
 
 
-def refuse_unproven(settings: TrainSettings, ranks: Ranks) -> None:
-    """Refuse what needs whole matrices where a process has only a part of them."""
-    assert ranks.mesh is not None
-    if ranks.mesh["shard"].size() == ranks.mesh["tensor"].size() == 1:
-        return
+def refuse_unproven(settings: TrainSettings) -> None:
+    """Refuse what needs whole matrices, where a process has only a part of them."""
     if settings.optimizer in ("muon", "adafactor"):
         raise ConfigError(
             f"optimizer = {settings.optimizer} needs whole matrices, and each process has a part",
@@ -121,9 +119,8 @@ def _shard(model: nn.Module, ranks: Ranks) -> None:
             fully_shard(module, mesh=mesh)
     fully_shard(model, mesh=mesh)
     assert isinstance(model, FSDPModule)
-    for method in METHODS:
-        if hasattr(model, method):
-            register_fsdp_forward_method(model, method)
+    if hasattr(model, METHOD):
+        register_fsdp_forward_method(model, METHOD)
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)  # sums, not means: the loop divides by all targets
