@@ -46,6 +46,21 @@ def own_part(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
+def is_on_host(tensor: torch.Tensor) -> bool:
+    """Whether a tensor lies in this machine's own memory."""
+    return tensor.device.type == "cpu"
+
+
+def host_copy(tensor: torch.Tensor, buffer: torch.Tensor | None = None) -> torch.Tensor:
+    """Start to copy a tensor into this machine's memory, into `buffer` if it fits; `synchronize` ends it."""
+    import torch
+
+    if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+        is_pinned = tensor.device.type == "cuda"  # which copies several times as fast
+        buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_pinned)
+    return buffer.copy_(tensor.detach(), non_blocking=True)
+
+
 def seed_step(seed: int, step: int, part: int = 0) -> None:
     """Seed every generator from (seed, step) and the number of a part of that step.
 

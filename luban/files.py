@@ -70,6 +70,11 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path}: {e.strerror}",
                 fix="choose an --out folder that you may write to",
             ) from e
+        if e.errno in (errno.EIO, errno.ESTALE):
+            raise DiskError(
+                f"the disk failed while writing {path}: {e.strerror}",
+                fix="look at the disk or the network mount, and copy away what is dear",
+            ) from e
         raise
 
 
