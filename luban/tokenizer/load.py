@@ -15,6 +15,7 @@ from luban.files import hash_bytes, read_json, write_json, write_text
 from luban.tokenizer.gguf import read_gguf_tokenizer
 
 TOKENIZER, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+TEMPLATE = "chat_template.jinja"
 ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
 
 
@@ -146,10 +147,28 @@ class Tokenizer:
         """Id that hides a token."""
         return self._ids["mask"]
 
+    @property
+    def chat_template(self) -> str | None:
+        """Template that turns a conversation into text; the first, or the one named default, of several."""
+        found = self._config.get("chat_template")
+        if isinstance(found, list):
+            named = {t.get("name"): t.get("template") for t in found if isinstance(t, dict)}
+            found = named.get("default") or next(iter(named.values()), None)
+        return found if isinstance(found, str) and found.strip() else None
+
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """Special tokens as templates name them, such as {"bos_token": "<s>"}."""
+        return {f"{role}_token": self.token(id) for role, id in self._ids.items() if id is not None}
+
+    def reading_specials(self) -> tokenizers.Tokenizer:
+        """Return a copy of the backend that takes a special token in a text for what it is."""
+        return tokenizers.Tokenizer.from_str(self._backend.to_str())
+
     def save(self, folder: Path) -> None:
         """Write the folder's three tokenizer files."""
         folder.mkdir(parents=True, exist_ok=True)
-        names = {f"{role}_token": self.token(id) for role, id in self._ids.items() if id is not None}
+        names = self.special_tokens
         write_text(folder / TOKENIZER, self._backend.to_str(pretty=False))
         write_json(folder / CONFIG, {**self._config, **names})
         write_json(folder / SPECIAL, names)
@@ -173,6 +192,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             f"{path} is not a tokenizer: {e}", fix="copy the file again from its source"
         ) from e
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if (folder / TEMPLATE).is_file():
+        config = {**config, "chat_template": (folder / TEMPLATE).read_text("utf-8")}
     special = read_json(folder / SPECIAL) if (folder / SPECIAL).is_file() else {}
     model = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     for role in ROLES:
