@@ -19,6 +19,7 @@ VERBS = (
     "data",
     "tokenizer",
     "advise",
+    "certify",
     "train",
     "predict",
     "generate",

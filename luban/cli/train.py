@@ -1,4 +1,4 @@
-"""`luban train`: a classifier from labelled rows, a language model from shards, or word vectors."""
+"""`luban train`: a classifier, a language model, a chat model, or word vectors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class TaskName(str, Enum):
 
     classify = "classify"
     pretrain = "pretrain"
+    chat = "chat"
     bag = "bag"
     vectors = "vectors"
 
@@ -27,6 +28,7 @@ class TaskName(str, Enum):
 TAKES = {
     TaskName.classify: ("model", "tokenizer", "vectors", "eval"),
     TaskName.pretrain: ("model",),
+    TaskName.chat: ("model", "eval"),
     TaskName.bag: ("eval",),
     TaskName.vectors: (),
 }
@@ -35,11 +37,12 @@ TAKES = {
 
 def train(
     task: TaskName = typer.Option(
-        help="classify: labels for texts; bag: its baseline; pretrain: a model of texts; vectors: of words."
+        help="classify: labels for texts; bag: its baseline; pretrain: a model of texts; chat: one that "
+        "answers; vectors: of words."
     ),
     data: list[Path] = typer.Option(
-        help="Labelled rows (jsonl, csv, tsv, parquet; .gz too), or a shards folder; for vectors: texts, "
-        "one or more."
+        help="Labelled rows or conversations (jsonl, csv, tsv, parquet; .gz too), or a shards folder; for "
+        "vectors: texts, one or more."
     ),
     out: Path = typer.Option(help="Folder to write: a Hugging Face model folder."),
     model: str | None = typer.Option(None, help="Model folder to start from: ours or a Hugging Face one."),
@@ -48,6 +51,7 @@ def train(
         None, help="For classify: word vectors to start from, a file or a folder that vectors wrote."
     ),
     eval_data: Path | None = typer.Option(None, "--eval", help="Rows to validate on, when DATA has none."),
+    method: str | None = typer.Option(None, help="For chat: what learns, lora or full."),
     config: Path | None = typer.Option(None, help="YAML file with settings under `train:`."),
     sets: list[str] = typer.Option([], "--set", help="train.KEY=VALUE, such as train.lr=2e-5."),
     folds: int | None = typer.Option(
@@ -67,18 +71,21 @@ def train(
       luban train --task classify --data rows.jsonl.gz --out runs/x
       luban train --task classify --data a.csv --eval b.csv --model FOLDER --set train.lr=2e-5 --out runs/x
       luban train --task pretrain --data data/shards --out runs/lm --set train.steps=500
+      luban train --task chat --data talks.jsonl.gz --model FOLDER --method lora --out runs/chat
       luban train --task vectors --data texts/ --data more.txt.gz --out runs/words
     """
     from luban.cli.stage import one_stage, run_stage
     from luban.log import Log
 
     log = Log(as_json=as_json)
-    inputs = _inputs(
+    inputs = stage_inputs(
         task, data, {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
     )
 
+    chosen = [] if method is None else [f"train.method={method}"]
+
     def recipe_of(folder: Path, more: list[str]) -> Recipe:
-        return one_stage(task.value, "train", inputs, folder, config=config, sets=[*sets, *more])
+        return one_stage(task.value, "train", inputs, folder, config=config, sets=[*chosen, *sets, *more])
 
     if folds is not None:
         _cross_validate(task, recipe_of, folds, out, log)
@@ -88,6 +95,8 @@ def train(
         return
     if task is TaskName.pretrain:
         _close_pretrain(result, log)
+    elif task is TaskName.chat:
+        _close_chat(result, log)
     elif task is TaskName.vectors:
         _close_vectors(result, log)
     else:
@@ -105,7 +114,7 @@ def _cross_validate(
     run_folds(recipe_of, folds, out, log)
 
 
-def _inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:
+def stage_inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:
     """Name the stage's inputs, and refuse those that it does not take."""
     from luban.errors import ConfigError
     from luban.recipe import numbered
@@ -119,6 +128,11 @@ def _inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | Non
     if len(data) > 1:
         raise ConfigError(
             f"--task {task.value} takes one --data, not {len(data)}", fix="put the rows into one file"
+        )
+    if task is TaskName.chat and others["model"] is None:
+        raise ConfigError(
+            "--task chat tunes a model, and none is given",
+            fix="name one that was made for chat: --model FOLDER",
         )
     return {"shards" if task is TaskName.pretrain else "data": data[0], **{k: others[k] for k in taken}}
 
@@ -136,6 +150,16 @@ def _close_pretrain(result: Result, log: Log) -> None:
     else:
         before, now = f"{first['accuracy']:.1%}", f"{best['accuracy']:.1%}"
         print(f"hidden tokens restored on validation ({facts['objective']}): {before} before, {now} now")
+
+
+def _close_chat(result: Result, log: Log) -> None:
+    facts = result.manifest.facts
+    if log.as_json:
+        log.result({"out": str(result.task.out), "first": facts["first"], "best": facts["best"]})
+        return
+    before, now = facts["first"]["loss"], facts["best"]["loss"]
+    print(f"nats per token of held-out answers: {before:.3f} before, {now:.3f} now")
+    print(f"luban serve {result.task.out}")
 
 
 def _close_vectors(result: Result, log: Log) -> None:

@@ -36,7 +36,7 @@ def golden(settings: GoldenSettings, inputs: Mapping[str, Path], out: Path, log:
     copies = []
     for copy in settings.copies:
         row: dict[str, Any] = {"copy": copy, "passed": True, "max_difference": None, "prompts": 0, "note": ""}
-        if note := _not_possible(copy, folder):
+        if note := not_possible(copy, folder):
             row["note"] = note
         else:
             with COPIES[copy](folder) as ask:
@@ -181,7 +181,7 @@ def _post(url: str, body: dict[str, Any], timeout_seconds: float) -> Any:
         raise GateError(f"{url} does not answer: {e}", fix="see whether the server still runs") from None
 
 
-def _not_possible(copy: str, folder: Path) -> str:
+def not_possible(copy: str, folder: Path) -> str:
     """Why a copy cannot be checked here; empty if it can."""
     if copy != "transformers":
         return ""

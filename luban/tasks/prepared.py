@@ -14,6 +14,7 @@ from typing import Any
 
 from luban.log import Log
 from luban.stages import Facts
+from luban.train.certificate import pass_gate
 from luban.train.run import Run, run_training
 
 
@@ -31,6 +32,7 @@ Prepare = Callable[[Any, Mapping[str, Path], Path, Log], Prepared]
 PREPARE = {
     "pretrain": "luban.tasks.pretrain:prepare",
     "classify": "luban.tasks.classify:prepare",
+    "chat": "luban.tasks.chat:prepare",
     "vectors": "luban.tasks.vectors:prepare",
 }
 """Stages that train by gradients, by name."""
@@ -44,5 +46,6 @@ def preparation(stage: str) -> Prepare:
 
 
 def train_prepared(prepared: Prepared, out: Path, log: Log) -> Facts:
-    """Train what a task has prepared, and finish it."""
+    """Train what a task has prepared, unless its certificate forbids it, and finish it."""
+    pass_gate(out, prepared.run.settings.unproven, log)
     return prepared.finish(run_training(prepared.run, out, log))

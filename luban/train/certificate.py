@@ -1,0 +1,78 @@
+"""Certificates: what `luban certify` has proven of a run, and the gate that a run passes because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from luban.errors import GateError
+from luban.files import hash_json, read_json, write_json
+from luban.log import Log
+from luban.places import home_folder
+from luban.runner import UNFINISHED
+from luban.train.proofs.subject import Result
+
+CERTIFICATE = "certificate.json"
+NOT_PROVEN_OF = ("unproven", "on_change")
+"""Settings that change nothing about what is proven."""
+
+Json = dict[str, Any]
+
+
+def certificate_key(what: Mapping[str, Any]) -> str:
+    """Return what a run and its certificate have in common: stage, code, settings and inputs."""
+    settings = {k: v for k, v in what["settings"].items() if k not in NOT_PROVEN_OF}
+    return hash_json({**{k: what[k] for k in ("stage", "code", "inputs")}, "settings": settings})
+
+
+def keep_certificate(certificate: Json) -> Path:
+    """Remember a certificate between runs; return where."""
+    path = _place(certificate["key"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, certificate)
+    return path
+
+
+def pass_gate(out: Path, unproven: tuple[str, ...], log: Log) -> None:
+    """Refuse the run that fills `out` if a property was refuted that `unproven` does not name.
+
+    A run without a certificate passes. A certificate is copied into the run's folder.
+    """
+    if not (out / UNFINISHED).is_file():  # a function that is called without the runner
+        return
+    what = read_json(out / UNFINISHED)
+    path = _place(certificate_key(what))
+    if not path.is_file():
+        return
+    certificate = read_json(path)
+    failed = [p for p in certificate["properties"] if p["verdict"] == "fails"]
+    needed = [p for p in failed if p["name"] not in unproven]
+    if needed:
+        first, names = needed[0], ", ".join(p["name"] for p in failed)
+        raise GateError(
+            f"{what['name']} is not {first['name']}, as `luban certify` found: {first['words']} "
+            f"({difference_in_words(first)})",
+            fix=f"mend it and certify again, or train all the same: --set {what['name']}.unproven=[{names}]",
+        )
+    held = [p["name"] for p in certificate["properties"] if p["verdict"] == "holds"]
+    without = f"; going on though not {', '.join(p['name'] for p in failed)}" if failed else ""
+    log.say(f"{what['name']}: certified: {', '.join(held)}{without}", certified=held)
+    write_json(out / CERTIFICATE, certificate)
+
+
+def difference_in_words(found: Mapping[str, Any]) -> str:
+    """Return the largest difference of a property and what was allowed."""
+    if found["difference"] is None:
+        return "nothing to compare with"
+    allowed = f"at most {found['tolerance']:.0e}" if found["tolerance"] else "none allowed"
+    return f"difference {found['difference']:.2e}, {allowed}"
+
+
+def row_in_words(found: Result) -> str:
+    """Return a property, what was found of it, and in how many seconds."""
+    return f"{found.name}: {found.verdict}, {found.seconds:.1f} s: {found.words}"
+
+
+def _place(key: str) -> Path:
+    return home_folder() / "certificates" / f"{key}.json"

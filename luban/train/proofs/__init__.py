@@ -1,0 +1,1 @@
+"""Proofs that a run computes what it says: each compares two ways to the same numbers."""

@@ -1,0 +1,124 @@
+"""Proof: which samples a step sees is a pure function of its number, and an epoch has each one once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from luban.records import Batch
+from luban.train.prefetch import Batches
+from luban.train.proofs.subject import Finding, Subject, same, targets_are_tokens
+
+ASKED = (1, 2, 3, 5, 8, 13, 21)
+WALK_SECONDS = 8.0
+"""Epochs are walked as far as this allows."""
+MOST_LEFT = 0.05
+"""Rows that are cut anew each epoch may begin the next one by new numbers; so many at most."""
+
+
+def sampled(subject: Subject) -> Finding:
+    """Show that steps do not depend on what was asked before, by whom, or in how many parts.
+
+    A difference is the number of steps, or of samples, that are not as they should be.
+    """
+    wrong = _impure(subject.batches) or _divided_otherwise(subject)
+    if wrong:
+        return Finding(words=wrong, difference=1.0)
+    return _epochs(subject.batches)
+
+
+def _impure(batches: Batches) -> str:
+    """Say which step changes with the order in which it is asked for; nothing if none does."""
+    first = {step: batches.at(step) for step in ASKED}
+    for step in reversed(ASKED):
+        if not _same_steps(first[step], batches.at(step)):
+            return f"step {step} holds other rows when it is asked for in another order"
+    with ThreadPoolExecutor(1) as thread:
+        for step in ASKED:
+            if not _same_steps(first[step], thread.submit(batches.at, step).result()):
+                return f"step {step} holds other rows when another thread asks for it"
+    return ""
+
+
+def _divided_otherwise(subject: Subject) -> str:
+    """Say which step depends on the object that is asked, or on the number of its micro-batches."""
+    other = subject.again()
+    for step in reversed(ASKED):
+        if _rows(subject.batches.at(step)) != _rows(other.at(step)):
+            return f"step {step} holds other rows when asked anew, or divided into other micro-batches"
+    return ""
+
+
+def _same_steps(a: Sequence[Batch], b: Sequence[Batch]) -> bool:
+    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _rows(step: Sequence[Batch]) -> list[tuple[int, bytes]]:
+    """Return the rows of a step, padding cut off, in an order of their own."""
+    found = []
+    for batch in step:
+        for i in range(len(batch.tokens)):
+            its = batch.documents[i] != 0
+            targets = batch.targets[i][its] if targets_are_tokens(batch) else batch.targets[i]
+            parts = [batch.tokens[i][its], batch.documents[i][its], targets]
+            if batch.source is not None:
+                read = batch.source_documents[i] != 0 if batch.source_documents is not None else slice(None)
+                parts.append(batch.source[i][read] if batch.source.ndim == 2 else batch.source[i])
+            content = b"|".join(p.numpy().tobytes() for p in parts)
+            found.append((batch.ids[i] if batch.ids else 0, content))
+    return sorted(found)
+
+
+def _epochs(batches: Batches) -> Finding:
+    """Walk over the boundary of the first epoch and count samples that come twice, or not at all."""
+    ids, repeat, is_over = _walk(batches)
+    if not ids:
+        return Finding(words="steps are a pure function of their number; their samples carry no ids")
+    pure = "steps are the same in any order, from any thread, made anew, divided otherwise"
+    if repeat is None:
+        return Finding(words=f"{pure}; no sample comes twice among the first {len(ids):,} of the epoch")
+    n = _epoch_size(ids[:repeat])
+    if repeat - n > MOST_LEFT * repeat:
+        missing = len(set(range(max(ids[:repeat]) + 1)) - set(ids[:repeat]))
+        words = f"a sample comes again after {repeat:,}, when {missing:,} of the epoch's had not come yet"
+        return Finding(words=words, difference=float(max(1, missing)))
+    second = ids[n:]
+    twice = len(second) - len(set(second))
+    if is_over and twice:
+        return Finding(words=f"{twice:,} samples come twice in the second epoch", difference=float(twice))
+    return Finding(
+        words=f"{pure}; each of {n:,} samples comes once an epoch, and so {len(second):,} of the next"
+    )
+
+
+def _walk(batches: Batches) -> tuple[list[int], int | None, bool]:
+    """Return ids in the order of steps, the first place where one comes again, and whether the walk
+    reached two thirds of the next epoch."""
+    ids: list[int] = []
+    seen: set[int] = set()
+    repeat: int | None = None
+    step, until = 0, time.monotonic() + WALK_SECONDS
+    while time.monotonic() < until:
+        step += 1
+        new = [i for batch in batches.at(step) for i in batch.ids]
+        if not new:
+            return [], None, False
+        for i in new:
+            if repeat is None and i in seen:
+                repeat = len(ids)
+            seen.add(i)
+            ids.append(i)
+        if repeat is not None and len(ids) > repeat * 5 // 3:
+            return ids, repeat, True
+    return ids, repeat, repeat is not None
+
+
+def _epoch_size(ids: Sequence[int]) -> int:
+    """Return the length of the longest beginning that has each number from 0 once."""
+    most, size = -1, 0
+    for place, i in enumerate(ids, start=1):
+        most = max(most, i)
+        if most == place - 1:
+            size = place
+    return size
