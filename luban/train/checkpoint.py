@@ -178,12 +178,12 @@ def newest_checkpoint(root: Path, log: Log) -> Path | None:
 
 def prune_checkpoints(root: Path, keep_last: int) -> None:
     """Keep the newest checkpoints and the best weights that they name; remove the others."""
-    steps = sorted(_folders(root, "step"), key=_step_of, reverse=True)
-    try:
-        best = {_best_of(root, folder) for folder in steps[:keep_last]}
-    except CheckpointError:
-        return  # an older one has been damaged meanwhile: what it needs is unknown
     with disk_errors(root):
+        steps = sorted(_folders(root, "step"), key=_step_of, reverse=True)
+        try:
+            best = {_best_of(root, folder) for folder in steps[:keep_last]}
+        except CheckpointError:
+            return  # an older one has been damaged meanwhile: what it needs is unknown
         for folder in [*steps[keep_last:], *(f for f in _folders(root, "best") if f not in best)]:
             _remove(folder)
 
