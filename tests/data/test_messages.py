@@ -1,0 +1,115 @@
+"""Conversations from every form of row, and rows that are none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luban.data.messages import read_conversations
+from luban.errors import DataError
+from luban.files import write_jsonl
+
+ASKED, ANSWERED = {"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}
+
+
+def read(tmp_path: Path, *rows: Any) -> Any:
+    write_jsonl(tmp_path / "rows.jsonl.gz", rows)
+    return read_conversations(tmp_path / "rows.jsonl.gz")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [ASKED, ANSWERED]},
+        {"messages": json.dumps([ASKED, ANSWERED])},
+        {"conversations": [{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}]},
+        {"conversations": [ASKED, ANSWERED]},
+        {"instruction": "1+1?", "input": "", "output": "2"},
+        {"instruction": "1+1?", "output": "2"},
+        {"prompt": "1+1?", "response": "2"},
+    ],
+)
+def test_every_form_is_the_same_conversation(row: Any, tmp_path: Path) -> None:
+    found = read(tmp_path, row)
+    assert [c.messages for c in found.kept] == [(ASKED, ANSWERED)]
+    assert not found.rejects
+
+
+def test_an_input_follows_its_instruction_and_history_comes_first(tmp_path: Path) -> None:
+    row = {
+        "instruction": "Add.",
+        "input": "1 1",
+        "output": "2",
+        "system": "Be short.",
+        "history": [["a", "b"]],
+    }
+    (talk,) = read(tmp_path, row).kept
+    assert [(m["role"], m["content"]) for m in talk.messages] == [
+        ("system", "Be short."), ("user", "a"), ("assistant", "b"), ("user", "Add.\n\n1 1"), ("assistant", "2"),
+    ]  # fmt: skip
+
+
+def test_tools_and_a_system_prompt_beside_the_turns_are_kept(tmp_path: Path) -> None:
+    tools = [{"name": "f"}]
+    row = {
+        "conversations": [
+            {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "observation", "value": "c"},
+            {"from": "gpt", "value": "d"},
+        ],
+        "system": "s", "tools": json.dumps(tools),
+    }  # fmt: skip
+    (talk,) = read(tmp_path, row).kept
+    assert [m["role"] for m in talk.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert talk.tools == ({"name": "f"},)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (
+            {"messages": [ANSWERED, ASKED]},
+            "turn 1 is the assistant's, at the start; expected: system or user",
+        ),
+        (
+            {"messages": [ASKED, ASKED, ANSWERED]},
+            "turn 2 is the user's, after the user's; expected: assistant",
+        ),
+        ({"messages": [ASKED]}, "the last turn is the user's"),
+        ({"messages": [ASKED, {"role": "assistant", "content": " \n"}]}, "turn 2, the assistant's, is empty"),
+        ({"messages": [{"role": "user", "content": ""}, ANSWERED]}, "turn 1, the user's, is empty"),
+        ({"messages": [ASKED, {"role": "narrator", "content": "x"}]}, "role = 'narrator' is no role"),
+        ({"messages": [ASKED, {"role": "assistant", "content": None}]}, "the content of a turn is no text"),
+        ({"messages": []}, "messages is no list of turns"),
+        ({"messages": "hello"}, "messages is no list of turns"),
+        ({"instruction": "x", "output": ""}, "turn 2, the assistant's, is empty"),
+        ({"instruction": "x", "output": "y", "history": [["a"]]}, "history is no list of pairs"),
+        ({"text": "x"}, "no conversation; known are: messages"),
+        ({"messages": [ASKED, ANSWERED], "tools": {"a": 1}}, "tools is no list"),
+        ([1], "not an object: a list"),
+    ],
+)
+def test_a_row_that_is_no_conversation_is_set_aside_with_its_reason(
+    row: Any, reason: str, tmp_path: Path
+) -> None:
+    found = read(tmp_path, {"messages": [ASKED, ANSWERED]}, row)
+    assert len(found.kept) == 1
+    (reject,) = found.rejects
+    assert reject["reason"].startswith(reason)
+    assert (reject["file"], reject["line"]) == ("rows.jsonl.gz", 2)
+
+
+def test_a_file_without_any_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no usable conversation \(1 rejected; the first: line 1: no conversation"
+    ):
+        read(tmp_path, {"text": "x"})
+    with pytest.raises(DataError, match="is not a table of conversations"):
+        read_conversations(tmp_path)
+
+
+def test_the_same_talk_has_the_same_key_wherever_it_stands(tmp_path: Path) -> None:
+    a, b, c = read(
+        tmp_path, {"messages": [ASKED, ANSWERED]}, {"instruction": "1+1?", "output": "2"}, {"prompt": "x", "response": "y"}
+    ).kept  # fmt: skip
+    assert a.key == b.key != c.key
