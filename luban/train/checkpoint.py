@@ -99,7 +99,6 @@ class Draft:
             }
             manifest = {"format": FORMAT, "luban": __version__, "files": files}
             write_json(self.place / MANIFEST, manifest | {"sha256": hash_json(manifest)})
-            _remove(self.folder)
             publish(self.place, self.folder)
 
     def drop(self) -> None:
@@ -154,6 +153,7 @@ def newest_checkpoint(root: Path, log: Log) -> Path | None:
     or if one is of another format, nothing is removed and the run does not start. Only one process may
     use `root`: what a killed one left half written is removed too.
     """
+    _put_back(root)
     unusable: dict[Path, str] = {}
     for folder in sorted(_folders(root, "step"), key=_step_of, reverse=True):
         try:
@@ -198,6 +198,14 @@ def _step_of(folder: Path) -> int:
 
 def _best_of(root: Path, folder: Path) -> Path:
     return best_folder(root, read_json(folder / STATE)["best"]["step"])
+
+
+def _put_back(root: Path) -> None:
+    """Undo a replacement that was killed between its two renames."""
+    for old in root.glob("*.replaced-*"):
+        name = old.name.partition(".replaced-")[0]
+        if not (root / name).exists():
+            old.rename(root / name)
 
 
 def _clear(root: Path, unusable: Iterable[Path]) -> None:

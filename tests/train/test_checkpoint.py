@@ -185,6 +185,15 @@ def test_half_written_folders_are_never_read(tmp_path, trained):
     assert [p.name for p in tmp_path.iterdir()] == ["best-0000000"]
 
 
+def test_a_replacement_that_was_killed_half_way_is_undone(tmp_path, trained):
+    folder = save(tmp_path, 3, *trained)
+    folder.rename(tmp_path / "step-0000003.replaced-77")
+    assert checkpoint.newest_checkpoint(tmp_path, Log(quiet=True)) == folder
+    (tmp_path / "step-0000003.replaced-78").mkdir()
+    assert checkpoint.newest_checkpoint(tmp_path, Log(quiet=True)) == folder
+    assert names(tmp_path) == ["best-0000000", "step-0000003"]
+
+
 @pytest.mark.parametrize(
     ("keep_last", "left"),
     [
