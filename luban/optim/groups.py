@@ -11,23 +11,31 @@ from luban.errors import ConfigError
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, *, lr_scale: Callable[[str], float] | None = None
+    model: nn.Module,
+    weight_decay: float,
+    *,
+    decay_embeddings: bool = False,
+    lr_scale: Callable[[str], float] | None = None,
 ) -> list[dict[str, Any]]:
     """Group the trainable parameters by decay and by learning-rate scale.
 
-    Matrices decay; embeddings, norms and biases do not. `lr_scale` maps a parameter's name to a
-    multiple of the learning rate, for faster heads or slower lower layers. A weight that an embedding
-    and the output head share counts as an embedding. Frozen parameters are left out.
+    Matrices decay and are penalised; norms, biases and, unless told otherwise, embeddings are not.
+    `lr_scale` maps a parameter's name to a multiple of the learning rate, for faster heads or slower
+    lower layers. A weight that an embedding and the output head share counts as an embedding. Frozen
+    parameters are left out.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    spared = set() if decay_embeddings else embeddings
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        decay = weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
+        penalised = p.ndim >= 2 and id(p) not in spared
+        decay = weight_decay if penalised else 0.0
         scale = lr_scale(name) if lr_scale else 1.0
         group = groups.setdefault(
-            (decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale, "penalised": decay > 0}
+            (penalised, scale),
+            {"params": [], "weight_decay": decay, "lr_scale": scale, "penalised": penalised},
         )
         group["params"].append(p)
     if not groups:

@@ -42,3 +42,33 @@ class OptimSettings(Protocol):
     def beta2(self) -> float:
         """Decay of the mean squared gradient."""
         ...
+
+    @property
+    def schedule(self) -> str:
+        """How the learning rate goes on after its rise."""
+        ...
+
+    @property
+    def decline_share(self) -> float:
+        """wsd: share of the steps, at the end, in which the learning rate falls."""
+        ...
+
+    @property
+    def optimizer(self) -> str:
+        """Rule of the step."""
+        ...
+
+    @property
+    def decay_embeddings(self) -> bool:
+        """Whether embeddings decay too."""
+        ...
+
+    @property
+    def momentum(self) -> float:
+        """sgd, muon: decay of the mean gradient."""
+        ...
+
+    @property
+    def nesterov(self) -> bool:
+        """sgd, muon: look ahead along the momentum."""
+        ...
