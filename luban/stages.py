@@ -91,6 +91,14 @@ STAGES = {
             resumable=True,
         ),
         Stage(
+            "chat",
+            "luban.tasks.chat:chat",
+            "luban.tasks.settings:ChatSettings",
+            ("data", "model"),
+            optional=("eval",),
+            resumable=True,
+        ),
+        Stage(
             "vectors",
             "luban.tasks.vectors:vectors",
             "luban.tasks.settings:VectorsSettings",

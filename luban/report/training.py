@@ -38,7 +38,7 @@ class Look:
     values: dict[str, float] = field(default_factory=dict)
 
 
-TRAIN = {"pretrain": "target", "classify": "row", "vectors": "pair", "bag": "row"}
+TRAIN = {"pretrain": "target", "classify": "row", "chat": "target", "vectors": "pair", "bag": "row"}
 """Stages that train, and what their loss is a mean over."""
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from luban.data.settings import AugmentSettings
 from luban.errors import ConfigError
 from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
+from luban.tune.settings import LoraSettings
 
 NotNegativeInt = Annotated[int, Field(ge=0)]
 
@@ -233,6 +234,40 @@ class ClassifySettings(TrainSettings):
                 f"fold = {self.fold} of folds = {self.folds} is none",
                 fix="set folds to at least 2 and fold to 1, ..., folds; or use luban train --folds K",
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatSettings(TrainSettings):
+    """Instruction tuning on conversations, by the model's own chat template; answers alone are learnt."""
+
+    method: Literal["lora", "full"] = "lora"
+    """What learns: low-rank adapters, or every weight."""
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    """The adapters; they are saved apart, and folded into the model that is saved."""
+    epochs: Positive | None = None
+    """Passes over the conversations; null chooses, unless `steps` is given."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
+    lr: Annotated[float, Field(ge=0, lt=10)] = 0.0
+    """Peak learning rate; 0: chosen by the method and the model's width."""
+    weight_decay: NotNegative = 0.0
+    """Decay of matrices apart from the gradient (decoupled)."""
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two looks at the conversations held out; 0: after each epoch."""
+    save_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two checkpoints to resume from; 0: after each epoch."""
+    tokens_per_batch: Count = 2048
+    """Places in a micro-batch; conversations are packed into its lines and never see each other."""
+    max_len: Count = 2048
+    """Conversations of more tokens are set aside, or of more than the model can read."""
+    name: str = ""
+    """What {{name}} in an answer stands for: how the model calls itself."""
+    author: str = ""
+    """What {{author}} in an answer stands for."""
+
+    def __post_init__(self) -> None:
+        TrainSettings.__post_init__(self)
+        _one_length(self.epochs, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

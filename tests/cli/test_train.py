@@ -138,3 +138,18 @@ def test_cross_validation_trains_every_fold_and_says_how_scores_vary(
     wrong = command("train", "--task", "bag", "--data", data, "--out", tmp_path / "y", "--folds", "3")
     assert wrong.code == 2
     assert "--task bag takes no --folds" in wrong.err
+
+
+def test_a_chat_model_needs_a_model_to_start_from(data: Path, tmp_path: Path, command: Command) -> None:
+    found = command("train", "--task", "chat", "--data", data, "--out", tmp_path / "out")
+    assert found.code == 2
+    assert "--task chat tunes a model, and none is given" in found.err
+
+
+def test_the_method_is_a_setting_of_chat_alone(data: Path, tmp_path: Path, command: Command) -> None:
+    asked = ("--data", data, "--out", tmp_path / "out", "--method", "lora", "--dry-run")
+    assert "method" in command("train", "--task", "classify", *asked).err
+    (tmp_path / "model").mkdir()
+    found = command("train", "--task", "chat", "--model", tmp_path / "model", *asked)
+    assert found.code == 0, found.err
+    assert "method: lora" in found.out
