@@ -15,6 +15,7 @@ from typing import Any
 from luban.log import Log
 from luban.stages import Facts
 from luban.train.certificate import pass_gate
+from luban.train.joining import join
 from luban.train.run import Run, run_training
 
 
@@ -46,6 +47,10 @@ def preparation(stage: str) -> Prepare:
 
 
 def train_prepared(prepared: Prepared, out: Path, log: Log) -> Facts:
-    """Train what a task has prepared, unless its certificate forbids it, and finish it."""
+    """Train what a task has prepared, unless its certificate forbids it, and finish it.
+
+    Started as one process of several, it trains together with the others.
+    """
     pass_gate(out, prepared.run.settings.unproven, log)
-    return prepared.finish(run_training(prepared.run, out, log))
+    ranks = join(prepared.run.settings)
+    return prepared.finish(run_training(prepared.run, out, log, ranks))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,26 @@ def group_by_kind(optimizer: torch.optim.Optimizer) -> None:
             kinds.setdefault(getattr(p, "device_mesh", None), []).append(p)
         groups += [group | {"params": parameters} for parameters in kinds.values()]
     optimizer.param_groups[:] = groups
+
+
+def is_spread(model: nn.Module) -> bool:
+    """Whether any parameter is spread over processes."""
+    return any(hasattr(p, "device_mesh") for p in model.parameters())
+
+
+@contextlib.contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Have the sharded weights whole in every process for a while, for what reads them as it likes."""
+    sharded: list[Any] = [m for m in model.modules() if hasattr(m, "unshard")]
+    for module in sharded:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in sharded:
+            module.set_reshard_after_forward(module is not model, recurse=False)
+        settle(model)
 
 
 def settle(model: nn.Module) -> None:

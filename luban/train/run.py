@@ -23,11 +23,14 @@ from luban.records import Batch, Step
 from luban.stages import Facts
 from luban.train.engine import Course, Objective, train
 from luban.train.metrics import MetricsFile
+from luban.train.parallel import distribute, gathered, group_by_kind, settle
 from luban.train.precision import choose_precision
 from luban.train.prefetch import Batches
 from luban.train.progress import Progress
+from luban.train.ranks import ALONE, Ranks
 from luban.train.saving import RunState, Saver
 from luban.train.settings import TrainSettings
+from luban.train.shared_saving import choose_saver
 from luban.train.speed import Speed
 from luban.train.stopping import StopRequest
 from luban.train.watching import take_note
@@ -59,8 +62,10 @@ class Run:
     """Operations a token costs, where the objective does not use every matrix for every token."""
 
 
-def run_training(run: Run, out: Path, log: Log) -> Facts:
+def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
     """Train, leave the best weights in the model, and return the facts of the run.
+
+    Every process of a job calls it; each has a model of its own, and all end with the same weights.
 
     Goes on from out/checkpoints if a run with the same settings was stopped there, and ends with the
     same weights, bit for bit. Asked to stop by SIGTERM or SIGINT, it saves and raises Interrupted.
@@ -68,12 +73,15 @@ def run_training(run: Run, out: Path, log: Log) -> Facts:
     settings, model = run.settings, run.model
     use_threads(settings.threads)
     model.to(device := choose_device(settings.device))
+    gather = distribute(model, ranks, settings)
     optimizer = build_optimizer(model, settings, run.lr_scale)
+    group_by_kind(optimizer)
     precision = choose_precision(settings.precision, device)
     average = Average(model, settings.ema_decay) if settings.ema_decay else None
     schedule = lr_at(settings)
     with contextlib.ExitStack() as stack:
-        saver = stack.enter_context(Saver(model, optimizer, average, precision, out / CHECKPOINTS, log))
+        kept = (model, optimizer, average, precision, out / CHECKPOINTS, log)
+        saver = stack.enter_context(choose_saver(ranks, *kept))
         state = saver.resume(settings)
         speed = Speed(model, device, run.flops_per_token)
         steps = train(
@@ -86,28 +94,31 @@ def run_training(run: Run, out: Path, log: Log) -> Facts:
                 settings=settings,
                 first_step=settings.steps + 1 if state.stopped else state.step + 1,
                 precision=precision,
+                ranks=ranks,
             )
         )
         stack.enter_context(contextlib.closing(steps))
         stop = stack.enter_context(StopRequest())
         metrics = stack.enter_context(MetricsFile(out, state.step if state.first else -1, log))
         progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps, speed))
-        running = _Running(run, state, saver, average, metrics, progress, speed)
+        running = _Running(run, state, saver, average, metrics, progress, speed, ranks)
         if not state.first:
             running.look()
         for step in steps:
             running.note(step, out, log)
+            is_asked = ranks.any(stop.asked)
             if state.step % settings.evaluate_every_steps == 0 or state.step == settings.steps:
                 running.look()
-            if state.step % settings.save_every_steps == 0 or state.stopped or stop.asked:
+            if state.step % settings.save_every_steps == 0 or state.stopped or is_asked:
                 metrics.sync()
                 saver.save(state)
             if state.stopped:
                 break
-            if stop.asked:
+            if is_asked:
                 saver.wait()
                 raise _interrupted(state.step, settings.steps, saver.saved_step)
         saver.restore_best(state)
+    gather()
     return _facts(run, state, speed)
 
 
@@ -122,6 +133,7 @@ class _Running:
     metrics: MetricsFile
     progress: Progress
     speed: Speed
+    ranks: Ranks
 
     def note(self, step: Step, out: Path, log: Log) -> None:
         """Count a step, write its row, and stop the run if too many were bad."""
@@ -154,8 +166,10 @@ class _Running:
             run.model.eval()
             seed_step(run.settings.seed, state.step)
             with torch.no_grad():
-                scores = run.evaluate()
-                rows = run.on_evaluate(state.step) if run.on_evaluate else []
+                scores = self.ranks.share(run.evaluate())
+                with gathered(run.model):
+                    rows = run.on_evaluate(state.step) if run.on_evaluate else []
+            settle(run.model)
             take_note(state, scores, run.settings)
             if state.best["step"] == state.step:
                 self.saver.save_best(state)
