@@ -65,7 +65,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"no space left while writing {path} ({free / 1e6:.0f} MB free)",
                 fix="free some space, or set --out to a folder on another disk; finished stages are kept",
             ) from e
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise DiskError(
                 f"cannot write {path}: {e.strerror}",
                 fix="choose an --out folder that you may write to",
