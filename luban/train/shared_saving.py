@@ -115,7 +115,7 @@ class FirstSaver(WholeSaver):
 
 
 class ShardSaver(FirstSaver):
-    """Every process holds a part, and saves and loads it; all must reach the same folder.
+    """Every process holds a part, and saves and loads it; all must reach the first one's folder.
 
     Parts are written in a thread, by a group of processes of its own.
     """
@@ -132,11 +132,13 @@ class ShardSaver(FirstSaver):
             {
                 "state": asdict(state),
                 "saved_step": self.saved_step,
+                "root": str(self._root.absolute()),
                 "found": self._found,
                 "keep_last": self._keep_last,
             }
         )
         state = RunState(**told["state"])
+        self._root = Path(told["root"])
         self.saved_step, self._keep_last = told["saved_step"], told["keep_last"]
         if told["found"]:
             folder, before = told["found"]
