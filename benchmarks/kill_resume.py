@@ -1,11 +1,13 @@
-"""Kill a training run with kill -9 at random moments, resume it, and compare it with a run never stopped.
+"""Kill training runs with kill -9 at random moments, resume them, and compare them with one never stopped.
 
-    python benchmarks/kill_resume.py --kills 20
+    python benchmarks/kill_resume.py --kills 50
+    python benchmarks/kill_resume.py --kills 10 --compile --schedule plateau --optimizer muon
 
-Weights, every checkpoint file of the last step and metrics.jsonl (without its timings) must be equal
-bit for bit. The run has dropout, accumulation, packing, early stopping's memory and a save every few
-steps; every other kill waits for the moment a checkpoint is being written. Children are forked, so
-that torch is imported once. Prints one JSON line; exit code 1 if anything differs.
+Weights, every file of the last checkpoint and metrics.jsonl (without its timings) must be equal bit for
+bit. The run has dropout, accumulation, packing, a running mean of the weights, a schedule, patience that
+looks at every score, and a save every few steps; every other kill waits for the moment a checkpoint is
+being written. A run that ends before all kills are done is compared, and a new one begins. Children are
+forked, so that torch is imported once. Prints one JSON line; exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +44,7 @@ from luban.train.settings import TrainSettings
 VOCAB = 64
 STARTING_SECONDS = 0.05
 """About what a forked child needs before its first step."""
-TIMINGS = ("seconds", "wait_seconds", "tokens_per_second")
+TIMINGS = ("seconds", "wait_seconds", "tokens_per_second", "matmul_share", "memory_bytes")
 
 
 def write_text(folder: Path) -> None:
@@ -55,18 +59,29 @@ def write_text(folder: Path) -> None:
     np.save(folder / TOKEN_BYTES, np.ones(VOCAB))
 
 
-def train(shards: Path, out: Path, steps: int) -> None:
-    """Run the training to its end, from wherever `out` says it was."""
-    settings = TrainSettings(
-        steps=steps,
+def settings_of(options: argparse.Namespace) -> TrainSettings:
+    """Everything on that a resumed run must remember."""
+    return TrainSettings(
+        steps=options.steps,
         lr=5e-3,
+        schedule=options.schedule,
+        plateau_looks=1,
+        optimizer=options.optimizer,
+        ema_decay=0.9,
         n_micro_batches=2,
         evaluate_every_steps=5,
-        save_every_steps=7,
-        patience=steps,
+        save_every_steps=3,
+        log_every_steps=options.steps,
+        patience=options.steps,
+        trackers=(),
+        compile="on" if options.compile else "off",
         threads=1,
         device="cpu",
     )
+
+
+def train(shards: Path, out: Path, settings: TrainSettings) -> None:
+    """Run the training to its end, from wherever `out` says it was."""
     config = FAMILIES["gpt2"].config(
         "tiny", vocab_size=VOCAB, dim=32, n_layers=2, n_heads=2, max_len=64, dropout=0.2
     )
@@ -123,48 +138,71 @@ def _is_saving(out: Path) -> bool:
 def result(out: Path) -> dict[str, str]:
     """Return the hash of everything that must be equal."""
     newest = max((out / "checkpoints").glob("step-*"))
-    files = [out / "model.safetensors", newest / "model.safetensors", newest / "optimizer.safetensors"]
+    files = [out / "model.safetensors", *newest.glob("*.safetensors")]
     found = {str(f.relative_to(out)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    state = json.loads((newest / "state.json").read_text())
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    plain = [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
-    return found | {"metrics.jsonl": hashlib.sha256(json.dumps(plain).encode()).hexdigest()}
+    rows = [row for row in rows if "warning" not in row]  # some are about time
+    for name, values in (("state.json", [state]), ("metrics.jsonl", rows)):
+        plain = [{k: v for k, v in row.items() if k not in TIMINGS} for row in values]
+        found[name] = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+    return found
+
+
+def compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Kill runs below `folder` and return what was found, for the JSON line."""
+    shards, whole = folder / "shards", folder / "whole"
+    shards.mkdir()
+    write_text(shards)
+    settings = settings_of(options)
+    train(shards, folder / "warm", replace(settings, steps=1, compile="off"))  # loads what every child would
+    begun = time.monotonic()
+    finish(start(lambda: train(shards, whole, settings)))
+    seconds = time.monotonic() - begun
+    draw = random.Random(options.seed)
+    n_kills = n_saving = n_runs = 0
+    different: set[str] = set()
+    while n_kills < options.kills:
+        n_runs += 1
+        killed = folder / f"killed-{n_runs}"
+        while True:
+            child = start(lambda: train(shards, killed, settings))  # noqa: B023, used at once
+            # Kills are spread over the whole run: each time is counted from the last one's place.
+            wait = draw.uniform(0, 2 * seconds / (options.kills + 1)) + STARTING_SECONDS
+            is_last = n_kills == options.kills
+            if is_last or not kill_when(child, killed, wait, saving=n_kills % 2 == 0):
+                break
+            n_kills += 1
+            n_saving += _is_saving(killed)
+        if is_last:
+            finish(child)
+        expected, found = result(whole), result(killed)
+        different |= {name for name in expected | found if expected.get(name) != found.get(name)}
+    counts = {"kills": n_kills, "while_saving": n_saving, "runs": n_runs, "seconds": round(seconds, 2)}
+    return counts | {"equal": not different, "different": sorted(different)}
+
+
+def finish(child: int) -> None:
+    """Wait for a child; one that failed has said why."""
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--steps", type=int, help="of a run; default: 8 a kill, at least 60")
+    parser.add_argument("--schedule", default="cosine")
+    parser.add_argument("--optimizer", default="adamw")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks: seconds for every start")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
+    options.steps = options.steps or max(60, 8 * options.kills)
     torch.set_num_threads(1)  # before any fork: a pool of threads would not survive one
-    torch.optim.AdamW([torch.zeros(1)])  # loads what else every child would load
-    draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        shards, whole, killed = (Path(folder) / name for name in ("shards", "whole", "killed"))
-        shards.mkdir()
-        write_text(shards)
-        begun = time.monotonic()
-        if os.waitpid(start(lambda: train(shards, whole, options.steps)), 0)[1]:
-            return 1
-        seconds = time.monotonic() - begun
-
-        n_kills = n_saving = 0
-        while n_kills < options.kills:
-            child = start(lambda: train(shards, killed, options.steps))
-            # Kills are spread over the whole run: each time is counted from the last one's place.
-            wait = draw.uniform(0, 2 * seconds / (options.kills + 1)) + STARTING_SECONDS
-            if not kill_when(child, killed, wait, saving=n_kills % 2 == 0):
-                break
-            n_kills += 1
-            n_saving += _is_saving(killed)
-        if os.waitpid(start(lambda: train(shards, killed, options.steps)), 0)[1]:
-            return 1
-        expected, found = result(whole), result(killed)
-    different = sorted(name for name in expected if expected[name] != found.get(name))
-    row = {"bench": "kill_resume", "steps": options.steps, "seconds": round(seconds, 2), "seed": options.seed}
-    row |= {"kills": n_kills, "while_saving": n_saving, "equal": not different, "different": different}
-    print(json.dumps(row), flush=True)
-    return 1 if different else 0
+        row = compare(Path(folder), options)
+    print(json.dumps({"bench": "kill_resume", **vars(options), **row}), flush=True)
+    return 0 if row["equal"] else 1
 
 
 if __name__ == "__main__":

@@ -72,10 +72,11 @@ def seed_step(seed: int, step: int, part: int = 0) -> None:
 
 
 def use_threads(n_threads: int) -> int:
-    """Use `n_threads` CPU threads (0: as many as this process may run on); return the number."""
+    """Use `n_threads` CPU threads (0: this process's share of the cores here); return the number."""
     import torch
 
-    torch.set_num_threads(n_threads or available_cores())
+    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(n_threads or max(1, available_cores() // n_processes))
     return torch.get_num_threads()
 
 
@@ -90,6 +91,25 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def memory_bytes(device: torch.device) -> int:
+    """Memory in use now: an accelerator's own, else what of this process is resident."""
+    import torch
+
+    if device.type != "cpu":
+        return torch.accelerator.memory_allocated(device)
+    if os.path.exists("/proc/self/statm"):
+        with open("/proc/self/statm", "rb") as f:
+            return int(f.read().split()[1]) * resource.getpagesize()
+    return peak_memory_bytes()
+
+
+def peak_device_memory_bytes(device: torch.device) -> int:
+    """Most memory of an accelerator that this process has had; 0 where there is none."""
+    import torch
+
+    return 0 if device.type == "cpu" else torch.accelerator.max_memory_allocated(device)
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until an accelerator has finished, so that a timer reads true."""
     import torch
@@ -98,14 +118,19 @@ def synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def measure_matmul_flops(device: torch.device, size: int = 1024, seconds: float = 0.25) -> float:
-    """Return the best float32 matmul rate seen now, in floating-point operations per second.
+def measure_matmul_flops(
+    device: torch.device, size: int = 0, seconds: float = 0.25, dtype: torch.dtype | None = None
+) -> float:
+    """Return the best matmul rate seen now, in floating-point operations per second (float32 by itself).
 
-    Neighbours on a shared machine change it, so measure in the run that quotes it.
+    Neighbours on a shared machine change it, so measure in the run that quotes it. A product of size 0 is
+    as large as fills the device.
     """
     import torch
 
-    a = torch.randn(size, size, device=device)
+    size = size or (1024 if device.type == "cpu" else 8192)
+    own = torch.Generator(device).manual_seed(0)  # leaves the run's draws alone
+    a = torch.randn(size, size, device=device, dtype=dtype, generator=own)
     best, until = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < until or not best:
         start = time.perf_counter()

@@ -109,7 +109,7 @@ def prepare(settings: ClassifySettings, inputs: Mapping[str, Path], out: Path, l
             "lr": plan.lr,
             "max_len": max_len,
             "rejects": len(examples.rejects),
-            "warnings": list(examples.warnings),
+            "warnings": [*examples.warnings, *facts["warnings"]],
         }
 
     return Prepared(run, finish)

@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from luban.device import choose_device, seed_step, use_threads
+from luban.device import (
+    choose_device,
+    memory_bytes,
+    peak_device_memory_bytes,
+    peak_memory_bytes,
+    seed_step,
+    use_threads,
+)
 from luban.errors import Interrupted, LubanError
 from luban.files import disk_errors
 from luban.log import Log
@@ -31,8 +38,10 @@ from luban.train.ranks import ALONE, Ranks
 from luban.train.saving import RunState, Saver
 from luban.train.settings import TrainSettings
 from luban.train.shared_saving import choose_saver
+from luban.train.signs import Watch
 from luban.train.speed import Speed
 from luban.train.stopping import StopRequest
+from luban.train.trackers import Tracked, open_trackers
 from luban.train.watching import take_note
 
 CHECKPOINTS = "checkpoints"
@@ -83,7 +92,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         kept = (model, optimizer, average, precision, out / CHECKPOINTS, log)
         saver = stack.enter_context(choose_saver(ranks, *kept))
         state = saver.resume(settings)
-        speed = Speed(model, device, run.flops_per_token)
+        speed = Speed(model, device, run.flops_per_token, precision.dtype)
         steps = train(
             Course(
                 model=model,
@@ -99,9 +108,9 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         )
         stack.enter_context(contextlib.closing(steps))
         stop = stack.enter_context(StopRequest())
-        metrics = stack.enter_context(MetricsFile(out, state.step if state.first else -1, log))
-        progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps, speed))
-        running = _Running(run, state, saver, average, metrics, progress, speed, ranks)
+        metrics = stack.enter_context(_open_metrics(settings, out, state, ranks, log))
+        progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps))
+        running = _Running(run, state, saver, average, metrics, progress, speed, ranks, Watch(settings))
         if not state.first:
             running.look()
         for step in steps:
@@ -119,7 +128,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
                 raise _interrupted(state.step, settings.steps, saver.saved_step)
         saver.restore_best(state)
     gather()
-    return _facts(run, state, speed)
+    return _facts(run, state, speed, metrics.warnings)
 
 
 @dataclass(slots=True)
@@ -134,6 +143,7 @@ class _Running:
     progress: Progress
     speed: Speed
     ranks: Ranks
+    watch: Watch
 
     def note(self, step: Step, out: Path, log: Log) -> None:
         """Count a step, write its row, and stop the run if too many were bad."""
@@ -145,9 +155,13 @@ class _Running:
         state.wait_seconds += step.wait_seconds
         if self.average and not step.bad:
             self.average.update()
-        self.speed.add(step.n_tokens, step.seconds)
-        self.metrics.write(_row(step))
-        self.progress.step(step)
+        self.speed.add(step.n_tokens / self.ranks.size, step.seconds)
+        measured = self.measure() if self.progress.is_due(step.number) else {}
+        self.metrics.write(_row(step) | measured)
+        self.progress.step(step, measured)
+        for sign in self.watch.step(step):
+            log.warn(f"step {step.number}: {sign}", step=step.number, sign=sign.kind)
+            self.metrics.warn(step.number, f"step {step.number}: {sign}")
         if step.bad and not self.saver.precision.may_overflow:
             state.n_skipped += 1
             problem = f"step {step.number}: loss is {step.loss}, gradient norm is {step.grad_norm}"
@@ -158,6 +172,12 @@ class _Running:
                     fix=f"lower lr, raise warmup_share, or inspect the batch, saved as {path}",
                 )
             log.warn(f"{problem}; skipped, {state.n_skipped} of at most {settings.max_skipped_steps}: {path}")
+
+    def measure(self) -> dict[str, float]:
+        """Return what is too dear to measure at every step."""
+        share = self.speed.matmul_share()
+        memory: dict[str, float] = {"memory_bytes": memory_bytes(self.saver.precision.device)}
+        return memory | ({} if share is None else {"matmul_share": round(share, 4)})
 
     def look(self) -> None:
         """Score the validation split, write the scores down, and keep the weights if they are the best."""
@@ -176,6 +196,12 @@ class _Running:
         for row in ({"validation": scores}, *rows):
             self.metrics.write({"step": state.step, **row})
         self.progress.validation(state.step, scores)
+
+
+def _open_metrics(settings: TrainSettings, out: Path, state: RunState, ranks: Ranks, log: Log) -> MetricsFile:
+    tracked = Tracked(out, settings, state.step if state.first else -1)
+    trackers = open_trackers(tracked, log) if ranks.is_first else []
+    return MetricsFile(out, tracked.last_step, log, trackers)
 
 
 def _row(step: Step) -> dict[str, Any]:
@@ -222,7 +248,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _facts(run: Run, state: RunState, speed: Speed) -> Facts:
+def _facts(run: Run, state: RunState, speed: Speed, warnings: list[str]) -> Facts:
     parameters = list(run.model.parameters())
     with _evaluating(run.model):
         on_train = run.evaluate_train() if run.evaluate_train else {}
@@ -244,5 +270,8 @@ def _facts(run: Run, state: RunState, speed: Speed) -> Facts:
         "tokens_per_second": round(state.n_tokens / state.seconds, 1) if state.seconds else 0.0,
         "matmul_share": speed.matmul_share(),
         "wait_share": round(state.wait_seconds / state.seconds, 4) if state.seconds else 0.0,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_device_memory_bytes": peak_device_memory_bytes(parameters[0].device),
+        "warnings": warnings,
         "padding": round(1 - state.n_tokens / max(1, state.n_positions), 4),
     }

@@ -9,7 +9,8 @@ from torch import nn
 
 from luban.device import measure_matmul_flops
 
-REMEASURE_SECONDS = 60
+PEAK_SECONDS, REMEASURE_SECONDS = 0.1, 60
+"""The peak is measured for so long, so often: 0.2 % of the time."""
 
 
 def flops_per_token(model: nn.Module) -> int:
@@ -31,15 +32,21 @@ def flops_per_token(model: nn.Module) -> int:
 class Speed:
     """Adds up tokens and seconds, and measures the matmul peak now and then: neighbours change it."""
 
-    def __init__(self, model: nn.Module, device: torch.device, flops: int | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        flops: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
         self._flops_per_token = flops_per_token(model) if flops is None else flops
-        self._device = device
+        self._device, self._dtype = device, dtype
         self._peaks: list[float] = []
         self._measured = 0.0
-        self._tokens, self._seconds = 0, 0.0
+        self._tokens = self._seconds = 0.0
 
-    def add(self, n_tokens: int, seconds: float) -> None:
-        """Count one step."""
+    def add(self, n_tokens: float, seconds: float) -> None:
+        """Count one step, and of its tokens what falls to this process."""
         self._tokens, self._seconds = self._tokens + n_tokens, self._seconds + seconds
 
     def matmul_share(self) -> float | None:
@@ -47,7 +54,7 @@ class Speed:
         if not self._seconds:
             return None
         if not self._peaks or time.monotonic() - self._measured > REMEASURE_SECONDS:
-            self._peaks.append(measure_matmul_flops(self._device, seconds=0.1))
+            self._peaks.append(measure_matmul_flops(self._device, seconds=PEAK_SECONDS, dtype=self._dtype))
             self._measured = time.monotonic()
         peak = sum(self._peaks) / len(self._peaks)
         return self._flops_per_token * self._tokens / self._seconds / peak

@@ -15,11 +15,11 @@ import torch
 from luban.files import hash_path
 from luban.log import Log
 from luban.optim.build import build_optimizer
-from luban.train import checkpoint, saving, speed
+from luban.train import checkpoint, saving
 from luban.train.precision import Precision
 from luban.train.saving import Saver
 from tests.train.test_run import assert_equal, weights
-from tests.train.toy_run import Rows, Toy, run, settings
+from tests.train.toy_run import Rows, Toy, be_quick, run, settings
 
 PLAN: dict[str, Any] = {"steps": 12, "save_every_steps": 3, "evaluate_every_steps": 3}
 
@@ -123,12 +123,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "whole": weights(whole), "old": folder / "6", "model": nine, "optimizer": optimizer, "state": state,
         "weights": {6: weights(six), 9: weights(nine)}, "tried": {},
     }  # fmt: skip
-
-
-def be_quick(patches: pytest.MonkeyPatch) -> None:
-    """Neither wait for the disk nor measure the processor: a kill, unlike a power cut, needs no flush."""
-    patches.setattr(os, "fsync", lambda handle: None)
-    patches.setattr(speed, "measure_matmul_flops", lambda device, seconds: 1.0)
 
 
 def precision() -> Precision:

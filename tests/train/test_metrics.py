@@ -57,25 +57,3 @@ def test_rows_wait_while_the_disk_is_full_and_none_is_lost(tmp_path, monkeypatch
         file.write({"step": 4})
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
     assert capsys.readouterr().err.count("its rows wait in memory") == 1
-
-
-def test_curves_go_to_tensorboard(tmp_path):
-    import pytest
-
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
-    with MetricsFile(tmp_path, 0, QUIET) as file:
-        file.write({"step": 1, "loss": 2.0, "n_targets": 5})
-        file.write({"step": 1, "validation": {"loss": 2.5}})
-    (events,) = tmp_path.glob("events.*")
-    content = events.read_bytes()
-    assert b"train/loss" in content
-    assert b"validation/loss" in content
-    assert b"n_targets" not in content
-
-
-def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
-    with MetricsFile(tmp_path, 0, Log()) as file:
-        file.write({"step": 1, "loss": 2.0})
-    assert "pip install 'luban[track]'" in capsys.readouterr().err
-    assert len(rows(tmp_path)) == 1

@@ -25,9 +25,11 @@ ROOT = Path(__file__).parents[2]
 
 def rows(out):
     kept = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+    measured = ("seconds", "wait_seconds", "tokens_per_second", "matmul_share", "memory_bytes")
     return [
-        {k: v for k, v in row.items() if k not in ("seconds", "wait_seconds", "tokens_per_second")}
+        {k: v for k, v in row.items() if k not in measured}
         for row in kept
+        if "warning" not in row  # some are about time
     ]
 
 
