@@ -32,9 +32,7 @@ LR, WEIGHT_DECAY = 1e-4, 0.01
 def main() -> None:
     parser = arguments(__doc__, rounds=6, block=8)
     parser.add_argument("--peer", default="", help="interpreter with transformers, accelerate and datasets")
-    parser.add_argument(
-        "--data", action="append", help="rows with text and label, jsonl.gz; the bundled ones"
-    )
+    parser.add_argument("--data", action="append", help="rows with text and label, jsonl.gz")
     parser.add_argument("--rows", type=int, default=4000, help="train on so many rows of a file")
     asked = parser.parse_args()
     for place in asked.data or [BUNDLED]:

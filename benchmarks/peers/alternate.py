@@ -83,7 +83,8 @@ class Side:
 
     def _hear(self, event: str) -> dict[str, Any] | None:
         process = self._process
-        assert process and process.stdout
+        assert process
+        assert process.stdout
         watchdog = threading.Timer(LIMIT_SECONDS, process.kill)
         watchdog.start()
         try:
