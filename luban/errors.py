@@ -10,6 +10,8 @@ class LubanError(Exception):
     """
 
     exit_code = 2
+    is_final = True
+    """Whether the same command would end in the same way."""
 
     def __init__(self, problem: str, *, fix: str):
         super().__init__(f"{problem}\n  fix: {fix}")

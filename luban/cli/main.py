@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
+from luban.cli.launch import Job, follow_parent, say_final
 from luban.errors import LubanError
 
 VERBS = (
@@ -34,6 +35,8 @@ VERBS = (
 )
 """One module each in this package, in the order of the craft."""
 
+MANY = ("train", "run")
+"""Verbs that several processes can share."""
 STOPPED = 130
 USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """What typer raises for a wrong command line; newer ones carry a click of their own."""
@@ -84,12 +87,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     named = tuple(a for a in arguments[:1] if a in VERBS)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        follow_parent()
     try:
+        if named and named[0] in MANY and (job := Job.take(arguments)):
+            return job.run()
         code = build_app(named or VERBS)(arguments, prog_name="luban", standalone_mode=False)
         if code == STOPPED:  # typer turns Ctrl-C into this code
             return _stopped()
         return code if isinstance(code, int) else 0
     except LubanError as e:
+        if e.is_final:
+            say_final(e.exit_code)
         return _fail(e.problem, e.fix, e.exit_code)
     except USAGE_ERROR as e:
         return _fail_usage(e)
@@ -101,7 +110,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(problem: str, fix: str, code: int) -> int:
-    print(f"error: {problem}\n  fix: {fix}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    whose = "error" if rank == "0" else f"process {rank}: error"
+    print(f"{whose}: {problem}\n  fix: {fix}", file=sys.stderr)
     return code
 
 

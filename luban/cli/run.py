@@ -23,6 +23,7 @@ def run(
     out: Path = typer.Option(None, help="Folder for the outputs, instead of the recipe's."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print settings, stages and time; run nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON lines for programs."),
+    nproc: int = typer.Option(1, min=1, help="Processes on this host that train together."),
 ) -> None:
     """Run a recipe; reuse what is up to date.
 
@@ -36,16 +37,18 @@ def run(
       luban run runs/quickstart/train/recipe.yaml
     """
     from luban.cli.stage import print_plan
+    from luban.cli.together import run_together
     from luban.log import Log
     from luban.recipe import load_recipe
-    from luban.runner import run_recipe
 
     log = Log(as_json=as_json)
     graph = load_recipe(recipe, sets, out)
     if dry_run:
         print_plan(graph, log)
         return
-    results = run_recipe(graph, log)
+    results = run_together(graph, log)
+    if results is None:
+        return
     if as_json:
         for result in results:
             log.result(_row(result))

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
+from luban.cli.together import run_together
 from luban.config import Tree, fill, load_yaml, nearest, override, resolved
 from luban.errors import ConfigError
 from luban.log import Log
 from luban.recipe import Recipe, Task
-from luban.runner import Result, plan_recipe, run_recipe
+from luban.runner import Result, plan_recipe
 from luban.stages import STAGES
 
 
@@ -46,11 +47,15 @@ def one_stage(
 
 
 def run_stage(recipe: Recipe, log: Log, *, dry_run: bool = False) -> Result | None:
-    """Run a one-stage recipe; a dry run prints the plan instead and returns None."""
+    """Run a one-stage recipe; a dry run prints the plan instead and returns None.
+
+    Of several processes, only the first has a result.
+    """
     if dry_run:
         print_plan(recipe, log)
         return None
-    return run_recipe(recipe, log)[0]
+    results = run_together(recipe, log)
+    return results[0] if results else None
 
 
 def print_plan(recipe: Recipe, log: Log) -> None:

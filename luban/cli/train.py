@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -59,6 +60,11 @@ def train(
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print settings and time; train nothing."),
     as_json: bool = typer.Option(False, "--json", help="JSON lines; the last has the scores."),
+    nproc: int = typer.Option(1, min=1, help="Processes on this host that train together."),
+    nnodes: int = typer.Option(1, min=1, help="Hosts; give the same command on each."),
+    rendezvous: str | None = typer.Option(None, help="HOST:PORT where the hosts meet; HOST is one of them."),
+    max_restarts: int = typer.Option(3, min=0, help="How often all start again after one has died."),
+    wait_seconds: int = typer.Option(600, min=1, help="How long the hosts wait for each other."),
 ) -> None:
     """Train a model; stop it at any time, and the same command goes on where it was.
 
@@ -111,6 +117,8 @@ def _cross_validate(
 
     if task is not TaskName.classify:
         raise ConfigError(f"--task {task.value} takes no --folds", fix="leave --folds out")
+    if "RANK" in os.environ:
+        raise ConfigError("--folds trains one fold after the other in one process", fix="leave --nproc out")
     run_folds(recipe_of, folds, out, log)
 
 

@@ -25,6 +25,8 @@ FIX = "start every process with luban train --nproc N, or with torchrun"
 class RanksError(LubanError):
     """A process of the job did not come, or went away."""
 
+    is_final = False
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
