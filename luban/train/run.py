@@ -28,6 +28,7 @@ from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
 from luban.records import Batch, Step
 from luban.stages import Facts
+from luban.train.compiling import decide, eager, leave_eager, recompiles
 from luban.train.engine import Course, Objective, train
 from luban.train.metrics import MetricsFile
 from luban.train.parallel import distribute, gathered, group_by_kind, settle
@@ -35,6 +36,7 @@ from luban.train.precision import choose_precision
 from luban.train.prefetch import Batches
 from luban.train.progress import Progress
 from luban.train.ranks import ALONE, Ranks
+from luban.train.recompute import recompute_blocks
 from luban.train.saving import RunState, Saver
 from luban.train.settings import TrainSettings
 from luban.train.shared_saving import choose_saver
@@ -83,6 +85,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
     use_threads(settings.threads)
     model.to(device := choose_device(settings.device))
     gather = distribute(model, ranks, settings)
+    recompute_blocks(model, settings.recompute)
     optimizer = build_optimizer(model, settings, run.lr_scale)
     group_by_kind(optimizer)
     precision = choose_precision(settings.precision, device)
@@ -92,6 +95,10 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         kept = (model, optimizer, average, precision, out / CHECKPOINTS, log)
         saver = stack.enter_context(choose_saver(ranks, *kept))
         state = saver.resume(settings)
+        ahead = range(settings.steps + 1 if state.stopped else state.step + 1, settings.steps + 1)
+        alone = ranks.mesh is None
+        decision = decide(run, precision, log, ahead, before=state.compiled, alone=alone)
+        state.compiled = decision.compiled
         speed = Speed(model, device, run.flops_per_token, precision.dtype)
         steps = train(
             Course(
@@ -101,7 +108,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
                 optimizer=optimizer,
                 lr_at=lambda step: schedule(step) * state.lr_factor,
                 settings=settings,
-                first_step=settings.steps + 1 if state.stopped else state.step + 1,
+                first_step=ahead.start,
                 precision=precision,
                 ranks=ranks,
             )
@@ -127,6 +134,8 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
                 saver.wait()
                 raise _interrupted(state.step, settings.steps, saver.saved_step)
         saver.restore_best(state)
+    leave_eager(model)
+    recompute_blocks(model, "none")
     gather()
     return _facts(run, state, speed, metrics.warnings)
 
@@ -177,12 +186,14 @@ class _Running:
         """Return what is too dear to measure at every step."""
         share = self.speed.matmul_share()
         memory: dict[str, float] = {"memory_bytes": memory_bytes(self.saver.precision.device)}
+        memory |= {"recompiles": recompiles()} if self.state.compiled else {}
         return memory | ({} if share is None else {"matmul_share": round(share, 4)})
 
     def look(self) -> None:
         """Score the validation split, write the scores down, and keep the weights if they are the best."""
         run, state = self.run, self.state
-        with self.average.in_place() if self.average else contextlib.nullcontext():
+        mean = self.average.in_place() if self.average else contextlib.nullcontext()
+        with mean, eager(run.model):
             run.model.eval()
             seed_step(run.settings.seed, state.step)
             with torch.no_grad():
@@ -265,6 +276,8 @@ def _facts(run: Run, state: RunState, speed: Speed, warnings: list[str]) -> Fact
         "last": state.last,
         "on_train": on_train,
         "stopped": state.stopped,
+        "compiled": state.compiled,
+        "recompiles": recompiles(),
         "train_seconds": round(state.seconds, 3),
         "seconds_per_step": round(state.seconds / max(1, state.step), 5),
         "tokens_per_second": round(state.n_tokens / state.seconds, 1) if state.seconds else 0.0,

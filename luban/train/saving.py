@@ -63,6 +63,8 @@ class RunState:
     """Steps that had no finite gradient."""
     lr_factor: float = 1.0
     """What a plateau has made of the learning rate."""
+    compiled: bool | None = None
+    """Whether blocks were found worth compiling; None: not tried yet."""
     scale: float = 1.0
     n_sound: int = 0
     """The precision's state."""
