@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import platform
 import signal
@@ -207,11 +208,20 @@ def follow_parent(number: int = signal.SIGKILL) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def say_final(code: int) -> None:
-    """Tell the watching process that another try would end the same way."""
-    if path := os.environ.get(VERDICT):
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).write_text(str(code))
+def say_final(code: int) -> bool:
+    """Tell the watching process that another try would end the same way.
+
+    Returns whether this process is the one to say why: the first one, or one that failed alone.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is about to end
+    path = Path(os.environ.get(VERDICT, os.devnull))
+    is_first = os.environ.get("RANK", "0") == "0"
+    if not is_first:
+        time.sleep(0.5)
+    is_alone = not path.is_file()
+    if path.parent.is_dir():
+        path.write_text(str(code))
+    return is_first or is_alone
 
 
 def _count(name: str, value: str) -> int:
@@ -228,6 +238,7 @@ def agent(arguments: list[str]) -> int:
     from torch.distributed.run import main as torchrun
 
     follow_parent(signal.SIGTERM)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     try:
         torchrun(arguments)
     except SignalException as e:

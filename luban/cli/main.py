@@ -97,8 +97,8 @@ def _run(arguments: list[str]) -> int:
             return _stopped()
         return code if isinstance(code, int) else 0
     except LubanError as e:
-        if e.is_final:
-            say_final(e.exit_code)
+        if e.is_final and "RANK" in os.environ and not say_final(e.exit_code):
+            return e.exit_code
         return _fail(e.problem, e.fix, e.exit_code)
     except USAGE_ERROR as e:
         return _fail_usage(e)
