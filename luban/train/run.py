@@ -32,7 +32,7 @@ from luban.train.compiling import decide, eager, leave_eager, recompiles
 from luban.train.engine import Course, Objective, train
 from luban.train.metrics import MetricsFile
 from luban.train.parallel import distribute, gathered, group_by_kind, settle
-from luban.train.precision import choose_precision
+from luban.train.precision import Precision, choose_precision
 from luban.train.prefetch import Batches
 from luban.train.progress import Progress
 from luban.train.ranks import ALONE, Ranks
@@ -77,9 +77,8 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
     """Train, leave the best weights in the model, and return the facts of the run.
 
     Every process of a job calls it; each has a model of its own, and all end with the same weights.
-
-    Goes on from out/checkpoints if a run with the same settings was stopped there, and ends with the
-    same weights, bit for bit. Asked to stop by SIGTERM or SIGINT, it saves and raises Interrupted.
+    It goes on from out/checkpoints if a run with the same settings was stopped there, to the same bits.
+    Asked to stop by SIGTERM or SIGINT, it saves and raises Interrupted.
     """
     settings, model = run.settings, run.model
     use_threads(settings.threads)
@@ -95,11 +94,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         kept = (model, optimizer, average, precision, out / CHECKPOINTS, log)
         saver = stack.enter_context(choose_saver(ranks, *kept))
         state = saver.resume(settings)
-        ahead = range(settings.steps + 1 if state.stopped else state.step + 1, settings.steps + 1)
-        alone = ranks.mesh is None
-        decision = decide(run, precision, log, ahead, before=state.compiled, alone=alone)
-        state.compiled = decision.compiled
-        speed = Speed(model, device, run.flops_per_token, precision.dtype)
+        ahead = _compile(run, precision, state, ranks, log)
         steps = train(
             Course(
                 model=model,
@@ -117,6 +112,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         stop = stack.enter_context(StopRequest())
         metrics = stack.enter_context(_open_metrics(settings, out, state, ranks, log))
         progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps))
+        speed = Speed(model, device, run.flops_per_token, precision.dtype)
         running = _Running(run, state, saver, average, metrics, progress, speed, ranks, Watch(settings))
         if not state.first:
             running.look()
@@ -134,8 +130,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
                 saver.wait()
                 raise _interrupted(state.step, settings.steps, saver.saved_step)
         saver.restore_best(state)
-    leave_eager(model)
-    recompute_blocks(model, "none")
+    _leave_plain(model)
     gather()
     return _facts(run, state, speed, metrics.warnings)
 
@@ -207,6 +202,20 @@ class _Running:
         for row in ({"validation": scores}, *rows):
             self.metrics.write({"step": state.step, **row})
         self.progress.validation(state.step, scores)
+
+
+def _compile(run: Run, precision: Precision, state: RunState, ranks: Ranks, log: Log) -> range:
+    """Compile if that pays for the steps ahead, and return these."""
+    n_steps = run.settings.steps
+    ahead = range(n_steps + 1 if state.stopped else state.step + 1, n_steps + 1)
+    made = decide(run, precision, log, ahead, before=state.compiled, alone=ranks.mesh is None)
+    state.compiled = made.compiled
+    return ahead
+
+
+def _leave_plain(model: nn.Module) -> None:
+    leave_eager(model)
+    recompute_blocks(model, "none")
 
 
 def _open_metrics(settings: TrainSettings, out: Path, state: RunState, ranks: Ranks, log: Log) -> MetricsFile:
