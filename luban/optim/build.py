@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from luban.optim.eager import eager
 from luban.optim.groups import parameter_groups
-from luban.optim.rules import DecoupledSgd, Muon
+from luban.optim.rules import Muon, decoupled_sgd
 from luban.optim.settings import OptimSettings
 
 Groups = list[dict[str, Any]]
@@ -31,25 +32,27 @@ def build_optimizer(
 
 def _adamw(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=betas, fused=True)
+    return eager(torch.optim.AdamW)(groups, lr=settings.lr, betas=betas, fused=True)
 
 
 def _adam(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.Adam(groups, lr=settings.lr, betas=betas, decoupled_weight_decay=True, fused=True)
+    return eager(torch.optim.Adam)(
+        groups, lr=settings.lr, betas=betas, decoupled_weight_decay=True, fused=True
+    )
 
 
 def _sgd(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
-    return DecoupledSgd(groups, settings.lr, settings.momentum, settings.nesterov)
+    return decoupled_sgd(groups, settings)
 
 
 def _adafactor(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
-    return torch.optim.Adafactor(groups, lr=settings.lr)
+    return eager(torch.optim.Adafactor)(groups, lr=settings.lr)
 
 
 def _muon(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
     inside = {id(p) for name, p in model.named_parameters() if "trunk" in name.split(".") and p.ndim == 2}
-    return Muon(*_split(groups, inside), settings)
+    return eager(Muon)(*_split(groups, inside), settings)
 
 
 def _split(groups: Groups, inside: set[int]) -> tuple[Groups, Groups]:

@@ -7,26 +7,30 @@ from typing import Any
 import torch
 
 from luban.errors import ConfigError
+from luban.optim.eager import eager
 from luban.optim.settings import OptimSettings
 
 Groups = list[dict[str, Any]]
 
 
-class DecoupledSgd(torch.optim.SGD):
-    """SGD whose weight decay stays out of the momentum. Source: arXiv:1711.05101, algorithm 1."""
+def decoupled_sgd(groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
+    """Return SGD whose weight decay stays out of the momentum. Source: arXiv:1711.05101, algorithm 1."""
+    apart = [{**group, "weight_decay": 0.0, "decay": group["weight_decay"]} for group in groups]
+    nesterov = settings.nesterov and settings.momentum > 0
+    optimizer = eager(torch.optim.SGD)(
+        apart, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=True
+    )
+    optimizer.register_step_pre_hook(_decay)
+    return optimizer
 
-    def __init__(self, groups: Groups, lr: float, momentum: float, nesterov: bool):
-        apart = [{**group, "weight_decay": 0.0, "decay": group["weight_decay"]} for group in groups]
-        super().__init__(apart, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0, fused=True)
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Decay the weights that have a gradient, then descend."""
-        for group in self.param_groups:
-            reached = [p for p in group["params"] if p.grad is not None]
-            if group["decay"] and reached:
-                torch._foreach_mul_(reached, 1 - group["lr"] * group["decay"])
-        return super().step(closure)
+@torch.no_grad()
+def _decay(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+    """Shrink the weights that have a gradient."""
+    for group in optimizer.param_groups:
+        reached = [p for p in group["params"] if p.grad is not None]
+        if group["decay"] and reached:
+            torch._foreach_mul_(reached, 1 - group["lr"] * group["decay"])
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,37 +43,23 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, matrices: Groups, rest: Groups, settings: OptimSettings):
         if not matrices:
             raise ConfigError("muon has no matrix to train", fix="optimizer: adamw")
-        muon = torch.optim.Muon(
-            matrices,
+        muon = eager(torch.optim.Muon)(
+            [{**group, "rule": 0} for group in matrices],
             lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             adjust_lr_fn="match_rms_adamw",
         )
-        betas = (settings.beta1, settings.beta2)
-        adamw = [torch.optim.AdamW(rest, lr=settings.lr, betas=betas, fused=True)] if rest else []
-        self._parts: list[torch.optim.Optimizer] = [muon, *adamw]
-        super().__init__([group for part in self._parts for group in part.param_groups], {})
-        self._join()
+        self._rules: list[torch.optim.Optimizer] = [muon]
+        if rest:
+            betas = (settings.beta1, settings.beta2)
+            others = [{**group, "rule": 1} for group in rest]
+            self._rules.append(eager(torch.optim.AdamW)(others, lr=settings.lr, betas=betas, fused=True))
+        super().__init__([group for rule in self._rules for group in rule.param_groups], {})
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Let each part take its step."""
-        for part in self._parts:
-            part.step()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a saved state over and deal it to the parts."""
-        super().load_state_dict(state_dict)
-        start = 0
-        for part in self._parts:
-            end = start + len(part.param_groups)
-            part.param_groups = self.param_groups[start:end]
-            start = end
-        self._join()
-
-    def _join(self) -> None:
-        """Share one state, so that every part reads and writes the same."""
-        state = self.state
-        for part in self._parts:
-            part.state = state
-        self.param_groups: list[dict[str, Any]] = [g for part in self._parts for g in part.param_groups]
+        """Let each rule take its step, over the groups and the state as they are now."""
+        for i, rule in enumerate(self._rules):
+            rule.state = self.state
+            rule.param_groups = [group for group in self.param_groups if group["rule"] == i]
+            rule.step()
