@@ -86,12 +86,21 @@ def recompiles() -> int:
     return max(0, dynamo.counters["stats"]["unique_graphs"] - 1) if dynamo else 0
 
 
-def decide(run: Run, precision: Precision, log: Log, steps: range, before: bool | None = None) -> Decision:
+def decide(
+    run: Run,
+    precision: Precision,
+    log: Log,
+    steps: range,
+    *,
+    before: bool | None = None,
+    alone: bool = True,
+) -> Decision:
     """Compile the blocks of a run or not, and say so; `before` is what the same run once decided.
 
-    The trial computes gradients of the first of `steps` and changes nothing.
+    The trial computes gradients of the first of `steps` and changes nothing. Processes that work
+    together could time differently: `alone` tells that there is one; else auto stays eager.
     """
-    made = _decide(run, precision, steps, before)
+    made = _decide(run, precision, steps, before) if alone else _decide_together(run)
     if made.words:
         log.say(made.words, compiled=made.compiled)
     return made
@@ -102,7 +111,7 @@ def _decide(run: Run, precision: Precision, steps: range, before: bool | None) -
     if wish == "auto" and before is not None:
         wish = "on" if before else "off"
     if wish == "off" or not steps:
-        return Decision(wish == "on", "")
+        return Decision(bool(before), "")
     if reason := _cannot(run.model):
         if wish == "on":
             raise ConfigError(f"compile = on, but {reason[0]}", fix=reason[1])
