@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 IGNORE = -100
 """A target with this value is not supervised."""
+LOWER_IS_BETTER = frozenset({"loss", "bits_per_byte", "perplexity", "error_rate", "mean_squared_error"})
+"""Scores that improve downwards; all others improve upwards."""
 
 
 @dataclass(frozen=True, slots=True)

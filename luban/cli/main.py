@@ -26,6 +26,7 @@ VERBS = (
     "generate",
     "evaluate",
     "compare",
+    "runs",
     "inspect",
     "export",
     "serve",

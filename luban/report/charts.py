@@ -24,6 +24,13 @@ class Line:
     points: Points
     colour: int = 0
     dots: bool = False
+    dashed: bool = False
+    """c1 and c3 are dashed by themselves."""
+
+    @property
+    def look(self) -> str:
+        """Its classes in the page's style."""
+        return f"c{self.colour % N_COLOURS}{' dashed' if self.dashed else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,7 @@ def _curve(line: Line, x: Axis, y: Axis) -> Html:
                 cx=_px(x(a)), cy=_px(y(b)), r=3.5, class_=f"dot {colour}")
         for a, b in (line.points if line.dots or len(line.points) == 1 else ())
     ]  # fmt: skip
-    return join(element("polyline", points=path, class_=f"curve {colour}", data_name=line.name), dots)
+    return join(element("polyline", points=path, class_=f"curve {line.look}", data_name=line.name), dots)
 
 
 def _whisker(score: Score, x: Axis, y: float, colour: int) -> Html:
@@ -219,7 +226,7 @@ def _whisker(score: Score, x: Axis, y: float, colour: int) -> Html:
 def _legend(lines: Sequence[Line]) -> Html:
     return element(
         "p",
-        [element("span", element("i", class_=f"c{line.colour % N_COLOURS}"), line.name) for line in lines],
+        [element("span", element("i", class_=line.look), line.name) for line in lines],
         class_="legend",
     )
 

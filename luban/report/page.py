@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from luban.files import write_bytes
+from luban.report.document import document
 from luban.report.facts import Run, read_run
 from luban.report.ladder import Ladder
 from luban.report.markup import Html, Section, element, join
@@ -16,8 +15,6 @@ from luban.report.sections.learning import curves_section, samples_section
 from luban.report.sections.making import commands_section, notes_section, settings_section, stages_section
 from luban.report.sections.scores import golden_section, ladder_section, models_section
 from luban.report.wording import date, decimal, duration, language, percent, score, whole
-
-STATIC = Path(__file__).parent / "static"
 
 
 def write_report(run_folder: Path, out: Path, statuses: Mapping[str, str] | None = None) -> Path:
@@ -33,22 +30,10 @@ def write_report(run_folder: Path, out: Path, statuses: Mapping[str, str] | None
 def draw_page(run: Run, statuses: Mapping[str, str]) -> str:
     """Return the page of a run as html."""
     sections = [s for s in _sections(run, statuses) if s]
-    script, style = _static("page.js"), _static("page.css")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{run.name} · Luban report"),
-        element("link", rel="icon", href="data:,"),
-        element("style", style),
-        element("script", script),
-    )
     contents = element("nav", element("ol", [_entry(s) for s in sections]), aria_label="Contents")
     main = element("main", [_section(s, i) for i, s in enumerate(sections, start=1)])
     body = element("body", _header(run), element("div", contents, main, class_="columns"), _footer(run))
-    return "<!doctype html>\n" + element("html", head, body, lang="en")
+    return document(f"{run.name} · Luban report", body)
 
 
 def _sections(run: Run, statuses: Mapping[str, str]) -> list[Section | None]:
@@ -66,16 +51,6 @@ def _sections(run: Run, statuses: Mapping[str, str]) -> list[Section | None]:
         settings_section(run),
         notes_section(run),
     ]
-
-
-def _static(name: str) -> Html:
-    return Html((STATIC / name).read_text("utf-8"))
-
-
-def _policy(script: str) -> str:
-    """Allow this page's own script and nothing from anywhere else, whatever slipped into the page."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
 
 
 def _entry(section: Section) -> Html:

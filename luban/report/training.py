@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from luban.report.chain import StageRun
+from luban.report.gap import Gap, gap_of
 from luban.report.reading import Part, language_of, read_rows
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Look:
     values: dict[str, float] = field(default_factory=dict)
 
 
+METRICS = "metrics.jsonl"
 TRAIN = {"pretrain": "target", "classify": "row", "chat": "target", "vectors": "pair", "bag": "row"}
 """Stages that train, and what their loss is a mean over."""
 
@@ -51,6 +53,8 @@ class Training:
     counts: dict[str, float]
     seconds: float | None
     loss: Points
+    smooth: Points
+    """The loss without its noise."""
     lr: Points
     grad_norm: Points
     looks: tuple[Look, ...]
@@ -62,6 +66,7 @@ class Training:
     matmul_share: float | None
     stopped: str
     warnings: tuple[str, ...]
+    gap: Gap | None
 
     def looked(self, name: str) -> Points:
         """Return one validation value over the steps."""
@@ -80,7 +85,16 @@ class Training:
 
 def read_trainings(stages: tuple[StageRun, ...], notes: list[str]) -> tuple[Training, ...]:
     """Return what each training stage of a run did."""
-    return tuple(_read(s, notes) for s in stages if s.use in TRAIN)
+    return tuple(read_training(s, notes) for s in stages if s.use in TRAIN)
+
+
+def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the curve's running mean, over about a thirtieth of it."""
+    weight, total, smooth = 1 - 1 / max(1, len(points) / 30), 0.0, []
+    for i, (x, y) in enumerate(points, start=1):
+        total = weight * total + (1 - weight) * y
+        smooth.append((x, total / (1 - weight**i)))
+    return smooth
 
 
 def thin(points: list[T], most: int = MAX_POINTS) -> tuple[T, ...]:
@@ -90,17 +104,21 @@ def thin(points: list[T], most: int = MAX_POINTS) -> tuple[T, ...]:
     return tuple(points[round(i * (len(points) - 1) / (most - 1))] for i in range(most))
 
 
-def _read(stage: StageRun, notes: list[str]) -> Training:
+def read_training(stage: StageRun, notes: list[str]) -> Training:
+    """Return what a training stage did, or has done so far."""
     facts = stage.facts
     lines: dict[str, list[tuple[float, float]]] = {"loss": [], "lr": [], "grad_norm": []}
     looks: dict[int, Look] = {}
     samples: dict[str, dict[int, Sample]] = {}
-    for row in read_rows(stage.folder / "metrics.jsonl", f"{stage.name}/metrics.jsonl", notes):
+    warnings: list[str] = []
+    for row in read_rows(stage.folder / METRICS, f"{stage.name}/{METRICS}", notes):
         step = row.count("step")
         if step is None:
             continue
         if "sample" in row.data:
             _add(samples, row.part("sample"), step)
+        elif "warning" in row.data:
+            warnings.append(row.text("warning"))
         elif "validation" in row.data:
             looks[step] = Look(step, row.part("validation").numbers())
         else:
@@ -118,6 +136,7 @@ def _read(stage: StageRun, notes: list[str]) -> Training:
         counts=facts.part("counts").numbers(),
         seconds=facts.number("train_seconds"),
         loss=thin(sorted(lines["loss"])),
+        smooth=thin(smoothed(sorted(lines["loss"]))),
         lr=thin(sorted(lines["lr"])),
         grad_norm=thin(sorted(lines["grad_norm"])),
         looks=thin([looks[s] for s in seen]),
@@ -127,7 +146,8 @@ def _read(stage: StageRun, notes: list[str]) -> Training:
         tokens_per_second=facts.number("tokens_per_second"),
         matmul_share=facts.number("matmul_share"),
         stopped=facts.text("stopped"),
-        warnings=facts.texts("warnings"),
+        warnings=facts.texts("warnings") or tuple(warnings),
+        gap=gap_of(facts.data, stage.settings),
     )
 
 

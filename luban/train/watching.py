@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from luban.config import nearest
 from luban.errors import ConfigError, LubanError
+from luban.records import LOWER_IS_BETTER
 from luban.train.saving import RunState
 from luban.train.settings import TrainSettings
-
-LOWER_IS_BETTER = frozenset({"loss", "bits_per_byte", "perplexity", "error_rate", "mean_squared_error"})
 
 
 def take_note(state: RunState, scores: Mapping[str, float], settings: TrainSettings) -> None:

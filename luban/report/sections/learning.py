@@ -72,8 +72,16 @@ def _training(training: Training) -> Html:
         "div",
         element("p", [element("span", f) for f in facts if f], class_="facts soft"),
         [element("p", w, class_="note") for w in training.warnings],
+        _gap(training),
         element("div", _loss(training), _second(training), _rate(training), class_="figures"),
     )
+
+
+def _gap(training: Training) -> Html | None:
+    if training.gap is None:
+        return None
+    english, chinese = training.gap.english, training.gap.chinese
+    return element("p", english, element("br"), element("span", chinese, lang="zh"), class_="note gap")
 
 
 def _loss(training: Training) -> Html:
