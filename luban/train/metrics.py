@@ -63,7 +63,10 @@ class MetricsFile:
 
     def sync(self) -> None:
         """Flush to the disk, before a checkpoint says that these steps are done."""
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as e:
+            self._log.warn(f"{self.path} cannot be flushed to the disk: {e.strerror}; training goes on")
 
 
 def _write_at(handle: int, data: bytes | bytearray, place: int) -> int:
