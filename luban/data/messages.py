@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.encoding import Unreadable
+from luban.data.examples import SPLIT_COLUMNS, SPLIT_NAMES
 from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
 from luban.errors import DataError
 from luban.files import hash_json
@@ -38,6 +39,8 @@ class Conversation:
     file: str
     line: int
     tools: tuple[Any, ...] = ()
+    split: str | None = None
+    """train, validation or test, where the row says so."""
 
     @property
     def key(self) -> str:
@@ -71,7 +74,7 @@ def read_conversations(path: Path) -> Conversations:
             try:
                 if isinstance(row, Unreadable):
                     raise row
-                found.kept.append(Conversation(_turns(row), path.name, line, _tools(row)))
+                found.kept.append(Conversation(_turns(row), path.name, line, _tools(row), _split(row)))
             except Unreadable as e:
                 found.rejects.append({"file": path.name, "line": line, "reason": str(e)})
     except Unreadable as e:
@@ -162,6 +165,16 @@ def _tools(row: dict[str, Any]) -> tuple[Any, ...]:
     if not isinstance(tools, list):
         raise Unreadable("tools is no list")
     return tuple(tools)
+
+
+def _split(row: dict[str, Any]) -> str | None:
+    value = next((v for k, v in row.items() if str(k).strip().lower() in SPLIT_COLUMNS), None)
+    if value is None:
+        return None
+    part = SPLIT_NAMES.get(str(value).strip().lower())
+    if part is None:
+        raise Unreadable(f"split = {value!r} is no split; use train, validation or test")
+    return part
 
 
 def _parsed(value: Any) -> Any:

@@ -131,11 +131,7 @@ def _read(inputs: Mapping[str, Path], settings: ChatSettings, tokenizer: Tokeniz
         rows.rejects += apart.rejects
         parts = {"train": found.kept, "validation": apart.kept}
     else:
-        names = [_question(c) for c in found.kept]
-        part_of = assign(names, validation=HELD_OUT, test=0.0, seed=1)
-        parts = {"train": [], "validation": []}
-        for conversation, name in zip(found.kept, names, strict=True):
-            parts[part_of[name]].append(conversation)
+        parts = _parts(found.kept)
     with ChatTemplate(tokenizer) as template:
         for name, kept in parts.items():
             getattr(rows, name).extend(_encoded(template, kept, settings, max_len, rows.rejects))
@@ -147,6 +143,21 @@ def _read(inputs: Mapping[str, Path], settings: ChatSettings, tokenizer: Tokeniz
                 fix="give more rows, or raise max_len",
             )
     return rows
+
+
+def _parts(found: Sequence[Conversation]) -> dict[str, list[Conversation]]:
+    """Part conversations as they are marked, or else by hash; those marked as a test are left alone."""
+    parts: dict[str, list[Conversation]] = {"train": [], "validation": []}
+    if any(c.split == "validation" for c in found):
+        for conversation in (c for c in found if c.split != "test"):
+            parts[conversation.split or "train"].append(conversation)
+        return parts
+    rest = [c for c in found if c.split != "test"]
+    names = [_question(c) for c in rest]
+    part_of = assign(names, validation=HELD_OUT, test=0.0, seed=1)
+    for conversation, name in zip(rest, names, strict=True):
+        parts[part_of[name]].append(conversation)
+    return parts
 
 
 def _question(conversation: Conversation) -> str:

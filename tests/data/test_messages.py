@@ -86,6 +86,7 @@ def test_tools_and_a_system_prompt_beside_the_turns_are_kept(tmp_path: Path) -> 
         ({"instruction": "x", "output": "y", "history": [["a"]]}, "history is no list of pairs"),
         ({"text": "x"}, "no conversation; known are: messages"),
         ({"messages": [ASKED, ANSWERED], "tools": {"a": 1}}, "tools is no list"),
+        ({"messages": [ASKED, ANSWERED], "split": "dreams"}, "split = 'dreams' is no split"),
         ([1], "not an object: a list"),
     ],
 )

@@ -181,6 +181,13 @@ def test_rows_to_validate_on_may_be_given(inputs: dict[str, Path], tmp_path: Pat
     assert (facts["counts"]["train_rows"], facts["counts"]["validation_rows"]) == (40, 5)
 
 
+def test_a_split_that_rows_are_marked_with_is_followed(inputs: dict[str, Path], tmp_path: Path) -> None:
+    parts = ["train"] * 30 + ["dev"] * 7 + ["test"] * 3
+    write_jsonl(inputs["data"], [row | {"split": part} for row, part in zip(talks(), parts, strict=True)])
+    facts = chat(dataclasses.replace(SETTINGS, steps=2), inputs, tmp_path / "out", QUIET)
+    assert (facts["counts"]["train_rows"], facts["counts"]["validation_rows"]) == (30, 7)
+
+
 def test_a_model_that_does_not_write_is_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
     tokenizer = speaking(CHATML)
     size = {"dim": 32, "n_layers": 1, "n_heads": 4, "ffn_dim": 48, "max_len": 64}
