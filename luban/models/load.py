@@ -221,7 +221,7 @@ class _Matching:
         self._check_unexpected()
         new = tuple(self._check_missing())
         self.fresh = {*new, *(self.computed - self.found.keys())}
-        empty = {name: torch.empty_like(self.ours[name], device="cpu") for name in self.fresh}
+        empty = {name: torch.empty(self.ours[name].shape) for name in self.fresh}
         return self.found | empty, LoadReport(tuple(self.dropped), new)
 
     def _take(self, name: Name) -> None:
