@@ -39,7 +39,7 @@ def list_runs(
     \b
     Examples:
       luban runs
-      luban runs runs/quickstart --sort best
+      luban runs list runs/quickstart --sort best
     """
     from luban.config import nearest
     from luban.errors import ConfigError
@@ -114,7 +114,7 @@ def _goodness(run: TrainingRun) -> float:
 
 def _print(runs: list[TrainingRun], folder: Path) -> None:
     from luban.cli.scores import print_table
-    from luban.report.wording import date, whole
+    from luban.report.wording import whole
 
     rows = [
         (
@@ -123,13 +123,13 @@ def _print(runs: list[TrainingRun], folder: Path) -> None:
             run.training.family or "–",
             f"{run.best[0].replace('_', ' ')} {run.best[1]:.4f}" if run.best else "–",
             whole(run.training.tokens_per_second),
-            f"{run.step:,}",
+            run.progress,
             run.state,
-            date(run.training.stage.started),
+            run.training.stage.started[:16].replace("T", " "),
         )
         for run in runs
     ]
-    print_table(("run", "task", "family", "best", "tokens/s", "steps", "state", "when"), rows)
+    print_table(("run", "task", "family", "best", "tokens/s", "steps", "state", "when (UTC)"), rows)
 
 
 def _place(run: TrainingRun, folder: Path) -> str:

@@ -58,6 +58,9 @@ def train(
     folds: int | None = typer.Option(
         None, help="For classify: cross-validate: train so many times, each time validating on another part."
     ),
+    find_lr: bool = typer.Option(
+        False, "--find-lr", help="Try learning rates on a copy of the model, draw the losses; train nothing."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print settings and time; train nothing."),
     as_json: bool = typer.Option(False, "--json", help="JSON lines; the last has the scores."),
     nproc: int = typer.Option(1, min=1, help="Processes on this host that train together."),
@@ -96,9 +99,18 @@ def train(
     if folds is not None:
         _cross_validate(task, recipe_of, folds, out, log)
         return
-    result = run_stage(recipe_of(out, []), log, dry_run=dry_run)
-    if result is None:
+    if find_lr:
+        from luban.cli.find_lr import search_lr
+
+        search_lr(recipe_of(out, []), out, log)
         return
+    result = run_stage(recipe_of(out, []), log, dry_run=dry_run)
+    if result is not None:
+        _close(task, result, data[0], eval_data, log)
+
+
+def _close(task: TaskName, result: Result, data: Path, eval_data: Path | None, log: Log) -> None:
+    """Say what came of the run."""
     if task is TaskName.pretrain:
         _close_pretrain(result, log)
     elif task is TaskName.chat:
@@ -106,7 +118,8 @@ def train(
     elif task is TaskName.vectors:
         _close_vectors(result, log)
     else:
-        _close_classify(result, out, data[0], eval_data, log)
+        _close_classify(result, result.task.out, data, eval_data, log)
+    _say_gap(result, log)
 
 
 def _cross_validate(
@@ -143,6 +156,15 @@ def stage_inputs(task: TaskName, data: list[Path], others: dict[str, Path | str 
             fix="name one that was made for chat: --model FOLDER",
         )
     return {"shards" if task is TaskName.pretrain else "data": data[0], **{k: others[k] for k in taken}}
+
+
+def _say_gap(result: Result, log: Log) -> None:
+    """Print how far training rows score above validation rows, and what that suggests."""
+    from luban.report.gap import gap_of
+
+    gap = gap_of(result.manifest.facts, result.manifest.settings)
+    if gap and not log.as_json:
+        print(gap.english)
 
 
 def _close_pretrain(result: Result, log: Log) -> None:

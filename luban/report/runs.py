@@ -41,11 +41,15 @@ class TrainingRun:
 
     @property
     def state(self) -> str:
-        """How it ended or how far it got: done; stopped early, step 80 of 300; unfinished, step 40 of 300."""
+        """How it ended: done, stopped early, or not yet (unfinished)."""
         if not self.done:
-            planned = f" of {self.n_steps}" if self.n_steps > self.step else ""
-            return f"unfinished, step {self.step}{planned}"
-        return f"stopped early, step {self.step} of {self.n_steps}" if self.step < self.n_steps else "done"
+            return "unfinished"
+        return "stopped early" if self.step < self.n_steps else "done"
+
+    @property
+    def progress(self) -> str:
+        """How far it got: 300, or 40 of 300."""
+        return f"{self.step:,} of {self.n_steps:,}" if self.step < self.n_steps else f"{self.step:,}"
 
     def plain(self) -> dict[str, Any]:
         """Return what a program wants to know."""

@@ -31,6 +31,7 @@ def scores_beside(first: TrainingRun, second: TrainingRun) -> list[tuple[str, st
     a, b = first.training, second.training
     rows = [
         ("state", first.state, second.state),
+        ("steps", first.progress, second.progress),
         ("train loss, smoothed", _last(a.smooth), _last(b.smooth)),
     ]
     for kind, of in (("best", _best_scores), ("last", _last_scores)):
@@ -53,12 +54,12 @@ def write_comparison(first: TrainingRun, second: TrainingRun, out: Path) -> Path
         element(
             "main",
             _section("Curves", "曲线", _curves(first, second)),
-            _section("Scores", "结果", table(("", *names), scores_beside(first, second), numbers=(1, 2))),
             _section(
                 "Settings that differ",
                 "不同的设置",
                 table(("", *names), settings) if settings else element("p", "None."),
             ),
+            _section("Scores", "结果", table(("", *names), scores_beside(first, second), numbers=(1, 2))),
         ),
     )
     write_bytes(out, document(f"{names[0]} and {names[1]} · Luban runs", body).encode("utf-8", "replace"))
@@ -76,8 +77,8 @@ def _names(first: TrainingRun, second: TrainingRun) -> tuple[str, str]:
 def _kinds(first: TrainingRun, second: TrainingRun) -> list[Html]:
     uses = {run.training.stage.use for run in (first, second)}
     if len(uses) == 1:
-        families = " and ".join(run.training.family or "–" for run in (first, second))
-        return [element("p", f"{uses.pop()}: {families}")]
+        families = " and ".join(run.training.family for run in (first, second) if run.training.family)
+        return [element("p", f"{uses.pop()}: {families}" if families else uses.pop())]
     told = " and ".join(run.training.stage.use for run in (first, second))
     return [element("p", f"Two tasks, {told}: their losses are not of one kind.", class_="note")]
 
