@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from luban.cli.dry_run import TRAINS, check_fits, forecast
 from luban.cli.together import run_together
 from luban.config import Tree, fill, load_yaml, nearest, override, resolved
 from luban.errors import ConfigError
@@ -51,9 +52,14 @@ def run_stage(recipe: Recipe, log: Log, *, dry_run: bool = False) -> Result | No
 
     Of several processes, only the first has a result.
     """
+    plans = plan_recipe(recipe) if recipe.tasks[0].stage.name in TRAINS else []
     if dry_run:
         print_plan(recipe, log)
+        for plan in plans:
+            forecast(plan, log)
         return None
+    for plan in plans:
+        check_fits(plan)
     results = run_together(recipe, log)
     return results[0] if results else None
 

@@ -111,7 +111,7 @@ def _decide(run: Run, precision: Precision, steps: range, before: bool | None) -
     if wish == "auto" and before is not None:
         wish = "on" if before else "off"
     if wish == "off" or not steps:
-        return Decision(bool(before), "")
+        return Decision(bool(before) and not steps, "")
     if reason := _cannot(run.model):
         if wish == "on":
             raise ConfigError(f"compile = on, but {reason[0]}", fix=reason[1])

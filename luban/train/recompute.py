@@ -56,12 +56,14 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
 def _sparing(forward: Any, mode: Mode, *inputs: Any) -> Any:
     if not torch.is_grad_enabled():  # nothing is kept anyway
         return forward(*inputs)
-    how = {"context_fn": _contexts} if mode == "selective" else {}
-    return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=True, **how)
+    if mode == "all":
+        return checkpoint(forward, *inputs, use_reentrant=False)
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=_contexts)
 
 
 def _contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    return create_selective_checkpoint_contexts(_policy)  # type: ignore[no-any-return]
+    made: Any = create_selective_checkpoint_contexts(_policy)  # type: ignore[no-untyped-call]
+    return made[0], made[1]
 
 
 def _policy(context: Any, operator: Any, *inputs: Any, **named: Any) -> CheckpointPolicy:
