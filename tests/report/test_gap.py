@@ -2,7 +2,9 @@
 
 import pytest
 
+from luban.report.facts import read_run
 from luban.report.gap import gap_of
+from luban.report.page import draw_page
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,15 @@ def test_the_score_that_decides_the_run_is_told():
 @pytest.mark.parametrize("facts", [{}, {"on_train": {}}, {"on_train": None, "best": 3}, {"on_train": {"a": 1}, "best": {"a": "x"}}])  # fmt: skip
 def test_facts_that_do_not_tell_have_no_gap(facts):
     assert gap_of(facts, {}) is None
+
+
+def test_the_page_of_a_run_shows_the_gap_in_both_languages_and_its_warnings(run_writer, row_writer):
+    facts = {"counts": {"steps": 1}, "best": {"step": 1, "accuracy": 0.8}, "on_train": {"accuracy": 0.99}}
+    folder = run_writer.stage("train", "classify", {"data": "/rows.jsonl"}, facts)
+    row_writer(
+        folder / "metrics.jsonl", [{"step": 1, "loss": 0.5}, {"step": 1, "warning": "step 1: a spike"}]
+    )
+    page = draw_page(read_run(run_writer.folder), {})
+    assert "learnt rows by heart" in page
+    assert "死记" in page
+    assert "step 1: a spike" in page
