@@ -14,7 +14,7 @@ COUNT = "count"
 
 
 class Average:
-    """The exponential moving average of a model's trainable parameters.
+    """The exponential moving average of a model's trainable parameters, in float32 whatever theirs is.
 
     The first steps count more, by the decay min(decay, (1 + t) / (10 + t)), so that the random start
     is soon forgotten. Source: TensorFlow's ExponentialMovingAverage.
@@ -22,7 +22,7 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float):
         self._learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._mean = {name: p.detach().clone() for name, p in self._learning.items()}
+        self._mean = {name: p.detach().to(torch.float32, copy=True) for name, p in self._learning.items()}
         self._decay, self._count = decay, 0
 
     @torch.no_grad()
@@ -31,7 +31,8 @@ class Average:
         self._count += 1
         decay = min(self._decay, (1 + self._count) / (10 + self._count))
         means = [own_part(mean) for mean in self._mean.values()]
-        torch._foreach_lerp_(means, [own_part(p) for p in self._learning.values()], 1 - decay)
+        weights = [own_part(p).float() for p in self._learning.values()]
+        torch._foreach_lerp_(means, weights, 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the mean by parameter name, and how many steps are in it."""
@@ -46,16 +47,15 @@ class Average:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the mean into the model for a while, and the weights back afterwards."""
-        self._swap()
+        """Put the mean into the model for a while, and the weights back afterwards, bit for bit."""
+        kept = {name: p.detach().clone() for name, p in self._learning.items()}
+        self._put(self._mean)
         try:
             yield
         finally:
-            self._swap()
+            self._put(kept)
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def _put(self, tensors: Mapping[str, Tensor]) -> None:
         for name, p in self._learning.items():
-            kept = p.detach().clone()
-            p.copy_(self._mean[name])
-            self._mean[name].copy_(kept)
+            p.copy_(tensors[name])

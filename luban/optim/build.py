@@ -51,8 +51,18 @@ def _adafactor(model: nn.Module, groups: Groups, settings: OptimSettings) -> tor
 
 
 def _muon(model: nn.Module, groups: Groups, settings: OptimSettings) -> torch.optim.Optimizer:
-    inside = {id(p) for name, p in model.named_parameters() if "trunk" in name.split(".") and p.ndim == 2}
-    return eager(Muon)(*_split(groups, inside), settings)
+    return eager(Muon)(*_split(groups, _hidden_matrices(model)), settings)
+
+
+def _hidden_matrices(model: nn.Module) -> set[int]:
+    """Return the ids of the trunk's own matrices: no tables in it, and no low-rank adapters."""
+    return {
+        id(p)
+        for place, module in model.named_modules()
+        if "trunk" in place.split(".") and isinstance(module, nn.Linear | nn.RNNBase)
+        for name, p in module.named_parameters(recurse=False)
+        if name.startswith("weight") and p.ndim == 2
+    }
 
 
 def _split(groups: Groups, inside: set[int]) -> tuple[Groups, Groups]:

@@ -47,7 +47,8 @@ def _constant(step: int, settings: OptimSettings) -> float:
 
 def _wsd(step: int, settings: OptimSettings) -> float:
     """Stay at the peak, then fall in a straight line. Source: arXiv:2404.06395, section 4."""
-    n_falling = round(settings.decline_share * settings.steps)
+    n_after = settings.steps - max(1, settings.warmup_steps)
+    n_falling = min(round(settings.decline_share * settings.steps), n_after)
     done = (step - (settings.steps - n_falling)) / max(1, n_falling)
     return 1 - (1 - settings.min_lr_share) * max(0.0, done)
 
