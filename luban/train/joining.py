@@ -19,6 +19,7 @@ from luban.train.ranks import ALONE, DIMS, Ranks
 from luban.train.settings import ParallelSettings, TrainSettings
 
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+CONNECT = timedelta(seconds=1)
 FIX = "start every process with luban train --nproc N, or with torchrun"
 
 
@@ -138,6 +139,8 @@ def _meet(place: Place, device: torch.device, timeout: timedelta) -> None:
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, _, _ = next(rendezvous("env://", place.rank, place.world, timeout=timeout))
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            store = _own_store(store, place, timeout)
     except (dist.DistError, ValueError, OSError) as e:
         if joined := re.search(r"(\d+)/\d+ clients joined", str(e)):
             raise _too_few(int(joined[1]), place.world, address, timeout) from None
@@ -154,6 +157,36 @@ def _meet(place: Place, device: torch.device, timeout: timedelta) -> None:
     own = dist.get_default_backend_for_device(device)
     backend = own if device.type == "cpu" else f"cpu:gloo,{device.type}:{own}"
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=timeout)
+
+
+def _own_store(shared: Any, place: Place, timeout: timedelta) -> Any:
+    """Return a store of these processes alone.
+
+    Torchrun's is shared by all its restarts, and holds the addresses of processes that have died.
+    """
+    import torch.distributed as dist
+
+    host, key = os.environ["MASTER_ADDR"], "luban/port"
+    if place.rank == 0:
+        own: Any = dist.TCPStore(  # type: ignore[attr-defined]
+            host, 0, place.world, True, timeout, wait_for_workers=False
+        )
+        shared.set(key, str(own.port))
+        return own
+    until = time.monotonic() + timeout.total_seconds()
+    while True:
+        port = int(shared.get(key))  # waits until there is one; it may be that of a process that has died
+        try:
+            own = dist.TCPStore(  # type: ignore[attr-defined]
+                host, port, place.world, False, CONNECT, wait_for_workers=False
+            )
+        except dist.DistError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            own.set_timeout(timeout)
+            return own
 
 
 def _too_few(n_came: int, n_awaited: int, address: str, timeout: timedelta) -> RanksError:
