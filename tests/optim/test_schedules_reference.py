@@ -68,7 +68,9 @@ def test_a_cosine_that_ends_above_zero_equals_hugging_faces() -> None:
 def test_one_cycle_equals_torchs() -> None:
     make = torch.optim.lr_scheduler.OneCycleLR
     rates = theirs(
-        lambda o: make(o, 1.0, total_steps=N_STEPS, pct_start=N_WARMUP / N_STEPS, final_div_factor=1 / 25 / 0.2),
+        lambda o: make(
+            o, 1.0, total_steps=N_STEPS, pct_start=N_WARMUP / N_STEPS, final_div_factor=1 / 25 / 0.2
+        ),
         N_STEPS - 1,
     )
     assert ours("one_cycle", min_lr_share=0.2) == pytest.approx(rates)
