@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from luban.errors import ConfigError
 from luban.log import Log
+from luban.train.event_file import EventFile
 from luban.train.settings import TrainSettings
 
 PROJECT = "luban"
@@ -69,19 +70,20 @@ def curve_values(row: dict[str, Any]) -> dict[str, float]:
 class TensorBoard:
     """Event files in the run's own folder; `tensorboard --logdir` draws them."""
 
-    writer: Any
+    file: EventFile
 
     def write(self, row: dict[str, Any]) -> None:
-        """Add a row's values, or its text."""
+        """Add a row's values, or its text; of a disk that refuses them metrics.jsonl warns."""
         if "sample" in row:
             sample = row["sample"]
-            self.writer.add_text("sample", f"**{sample['prompt']}**{sample['text']}", row["step"])
+            self.file.add_text("sample", f"**{sample['prompt']}**{sample['text']}", row["step"])
         for name, value in curve_values(row).items():
-            self.writer.add_scalar(name, value, row["step"])
+            self.file.add_scalar(name, value, row["step"])
+        self.file.write()
 
     def close(self) -> None:
         """Write out what still waits."""
-        self.writer.close()
+        self.file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +105,17 @@ class Logged:
 
 def _open_tensorboard(run: Tracked, log: Log) -> Tracker | None:
     try:
-        from tensorboardX import SummaryWriter
+        return TensorBoard(EventFile(run.out, run.last_step + 1 if run.last_step > 0 else None))
     except ImportError:
         log.say("no TensorBoard files: pip install 'luban[track]' to have them; metrics.jsonl has the same")
         return None
-    purge = run.last_step + 1 if run.last_step > 0 else None
-    return TensorBoard(SummaryWriter(str(run.out), purge_step=purge, flush_secs=30))
 
 
 def _open_trackio(run: Tracked, log: Log) -> Tracker:
     """Write to trackio's own database on this machine; `trackio show` draws it."""
     trackio = _load("trackio")
     with _stdout_kept_clean():
-        made = trackio.init(
+        trackio.init(
             project=PROJECT,
             name=run.name,
             config=asdict(run.settings),
@@ -123,7 +123,7 @@ def _open_trackio(run: Tracked, log: Log) -> Tracker:
             embed=False,
             auto_log_gpu=False,
         )
-    return Logged(made)
+    return Logged(trackio)  # whose own finish() leaves nothing to say at exit
 
 
 def _open_wandb(run: Tracked, log: Log) -> Tracker:
