@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,10 @@ def test_leaving_waits_even_when_the_run_has_failed(tmp_path: Path, monkeypatch:
     assert not [t for t in threading.enumerate() if t.name.startswith("saver")]
 
 
+def refuse(number: int, *arguments: Any, **options: Any) -> None:
+    raise OSError(number, os.strerror(number))
+
+
 class BadDisk:
     """Refuses operations whose path has a word in it, for as long as `number` is set."""
 
@@ -189,7 +194,7 @@ class BadDisk:
 
     def __call__(self, *arguments: Any) -> Any:
         if self.number and any(self.word in str(a) for a in arguments):
-            raise OSError(self.number, os.strerror(self.number))
+            refuse(self.number)
         return self.plain(*arguments)
 
 
@@ -250,6 +255,23 @@ def test_best_weights_that_fail_in_the_background_stay_in_memory_and_hold_the_ch
     assert_equal(weights(session.model), best)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_on_which_nothing_lasts_stops_no_run_and_changes_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
+) -> None:
+    whole, model = Toy(), Toy()
+    run(tmp_path / "whole", whole)
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "fsync", partial(refuse, number))
+        facts = run(tmp_path / "full", model, log=Log())
+    assert facts["counts"]["steps"] == 12
+    assert_equal(weights(whole), weights(model))
+    err = capsys.readouterr().err
+    assert "warning: no checkpoint at step 5" in err
+    assert "warning: no checkpoint at step 12" in err
+    assert "metrics.jsonl cannot be flushed" in err
+
+
 def test_an_error_that_is_not_the_disks_is_raised_at_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,10 +291,7 @@ def test_an_error_that_is_not_the_disks_is_raised_at_the_next_call(
 def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(dir: Path) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(saving, "TemporaryFile", refuse)
+    monkeypatch.setattr(saving, "TemporaryFile", partial(refuse, number))
     never = Rows()
     never.at = None  # type: ignore[assignment,method-assign]
     with pytest.raises(DiskError, match="checkpoints") as e:
