@@ -2,10 +2,10 @@
 
     python benchmarks/start_up.py --peer ENV/bin/python
 
-Both build GPT-2's shape from scratch and take one step over the same windows; each start is a process of
-its own, everything read from a warm disk. Ours scores the validation split before the first step, so that
-a report can say what training changed: `luban` does so over its default number of windows, `luban_no_look`
-over one. One JSON line; `ratio` < 1: ours is sooner.
+Both build GPT-2's shape from scratch and take one step over the same windows, nothing compiled; each
+start is a process of its own, everything read from a warm disk. Ours scores the validation split before
+the first step, so that a report can say what training changed: `luban` does so over its default number of
+windows, `luban_no_look` over one. One JSON line; `ratio` < 1: ours is sooner.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def sides(folder: Path, i: int, asked: Namespace) -> list[Side]:
         "lr": LR,
         "weight_decay": WEIGHT_DECAY,
     }
-    looks = ours(command(folder, f"looks-{i}", {"threads": asked.threads}), asked)
-    blind = ours(command(folder, f"blind-{i}", {"threads": asked.threads, "validation_windows": 1}), asked)
+    plain = {"threads": asked.threads, "compile": '"off"'}  # quoted, or YAML makes it a truth value
+    looks = ours(command(folder, f"looks-{i}", plain), asked)
+    blind = ours(command(folder, f"blind-{i}", {**plain, "validation_windows": 1}), asked)
     blind.name = f"{OURS}_no_look"
     return [looks, blind, Side(TRAINER, asked.peer, "trainer_side.py", theirs)]
 
