@@ -67,9 +67,13 @@ def _contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any
 
 
 def _policy(context: Any, operator: Any, *inputs: Any, **named: Any) -> CheckpointPolicy:
-    """Keep costly results, unless dropout is in them: left out the second time, it would shift all draws
-    that follow."""
-    if operator.name().partition(".")[0] not in KEPT or _drops(operator, inputs, named):
+    """Keep costly results, but for two kinds.
+
+    What drops out would, left out the second time, shift all draws that follow. What a function with a
+    gradient of its own computes (there, gradients are off) it may change in place.
+    """
+    is_kept = operator.name().partition(".")[0] in KEPT and torch.is_grad_enabled()
+    if not is_kept or _drops(operator, inputs, named):
         return CheckpointPolicy.PREFER_RECOMPUTE
     return CheckpointPolicy.MUST_SAVE
 
