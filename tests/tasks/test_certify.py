@@ -18,10 +18,12 @@ from luban.tasks.certify import PROOFS, Certificate, certify, divided_otherwise,
 from luban.tasks.prepared import PREPARE
 from luban.tasks.settings import ClassifySettings, PretrainSettings
 from luban.train.certificate import CERTIFICATE
+from tests.tasks.test_chat import inputs
 from tests.tasks.test_classify import rows
 from tests.tasks.test_pretrain import write_shards
 
 QUIET = Log(quiet=True)
+__all__ = ["inputs"]
 COMMON = ["train.threads=1", "train.device=cpu"]
 
 
@@ -72,6 +74,12 @@ def test_every_stage_that_trains_is_certified(data, tmp_path, stage):
     assert held >= {"packed", "accumulated", "sampled", "resumed", "exported"}
     assert made.model["small"]["parameters"] <= made.model["own"]["parameters"]
     assert not (tmp_path / "out").exists()
+
+
+def test_chat_with_adapters_is_certified(inputs, tmp_path):
+    sets = [f"train.{s}" for s in ("steps=4", "tokens_per_batch=256", "lora.rank=4", "recompute=all")]
+    made = certificate(one_stage("chat", "train", dict(inputs), tmp_path / "out", sets=[*COMMON, *sets]))
+    assert verdicts(made) == dict.fromkeys(PROOFS, "holds") | {"compiled": "does not apply"}, made.properties
 
 
 def test_a_run_that_was_refuted_is_refused_until_it_names_the_property(data, tmp_path, monkeypatch):

@@ -66,7 +66,8 @@ def _rows(step: Sequence[Batch]) -> list[tuple[int, bytes]]:
                 read = batch.source_documents[i] != 0 if batch.source_documents is not None else slice(None)
                 parts.append(batch.source[i][read] if batch.source.ndim == 2 else batch.source[i])
             content = b"|".join(p.numpy().tobytes() for p in parts)
-            found.append((batch.ids[i] if batch.ids else 0, content))
+            found.append((0, content))
+        found += [(1 + i, b"") for i in batch.ids]
     return sorted(found)
 
 

@@ -156,10 +156,10 @@ class Few:
 
 
 def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Return some rows of a batch."""
-    index = torch.tensor(list(rows))
+    """Return some rows of a batch; with their ids, if each row is one sample."""
+    index, is_one_each = torch.tensor(list(rows)), len(batch.ids) == len(batch.tokens)
     tensors = {n: getattr(batch, n)[index] for n in batch.tensor_names() if getattr(batch, n) is not None}
-    return Batch(**tensors, ids=tuple(batch.ids[i] for i in rows) if batch.ids else ())
+    return Batch(**tensors, ids=tuple(batch.ids[i] for i in rows) if is_one_each else ())
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
