@@ -97,3 +97,12 @@ def test_a_missing_or_binary_file_is_an_error_with_a_fix(tmp_path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="not a UTF-8"):
         load_yaml(tmp_path / "b.yaml")
+
+
+def test_on_and_off_are_words_as_they_are_to_people() -> None:
+    assert parse_yaml("a: off\nb: on\nc: true\nd: no", "f").data == {
+        "a": "off",
+        "b": "on",
+        "c": True,
+        "d": "no",
+    }

@@ -15,6 +15,7 @@ from luban.models.block import Block
 from luban.models.cache import LayerCache
 from luban.models.heads import TokensHead
 from luban.models.mlp import ACTIVATIONS
+from luban.models.norms import RMSNorm
 from luban.native import Products, ThinBlock, ThinLinear
 
 M = TypeVar("M", bound=nn.Module)
@@ -70,8 +71,8 @@ class FastTokensHead(TokensHead):
         return self.thin(x) if self.thin.takes(x) else super().forward(hidden, documents)
 
 
-class FastRMSNorm(nn.RMSNorm):
-    """nn.RMSNorm of a few rows in one native call instead of six."""
+class FastRMSNorm(RMSNorm):
+    """RMSNorm of a few rows in one native call instead of six."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep (..., C)."""
@@ -119,7 +120,7 @@ def _twin(module: M, made: dict[int, nn.Module]) -> M:
 def _convert(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
     if type(module) is nn.Linear and ThinLinear.suits(module.weight, module.bias):
         return _thin(module, FastLinear)
-    if type(module) is nn.RMSNorm and module.weight is not None and module.weight.ndim == 1:
+    if type(module) is RMSNorm and module.weight is not None and module.weight.ndim == 1:
         return _as(module, FastRMSNorm)
     if not module._modules and not isinstance(module, TokensHead):
         return module
@@ -160,7 +161,7 @@ def _is_watched(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
-def _eps(norm: nn.RMSNorm) -> float:
+def _eps(norm: RMSNorm) -> float:
     return torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
 
 

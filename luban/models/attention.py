@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from luban.models.cache import LayerCache
 from luban.models.config import TransformerConfig
 from luban.models.dropout import dropout, is_cheap
+from luban.models.norms import RMSNorm
 from luban.models.positions import DistanceBias, Layout, alibi
 from luban.models.rotary import Rotation, rotate, rotation
 
@@ -120,8 +121,8 @@ class Attention(nn.Module):
         self.k = nn.Linear(config.dim, kv_width, bias="k" in bias)
         self.v = nn.Linear(config.dim, kv_width, bias="v" in bias)
         self.out = nn.Linear(width, config.dim, bias="out" in bias)
-        self.q_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm else None
-        self.k_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm else None
+        self.q_norm = RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm else None
         self.head_dim, self.dropout = config.head_dim, config.attention_dropout
         self.scale, self.is_grouped = config.attention_scale, config.n_kv_heads < config.n_heads
 
