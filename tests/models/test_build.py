@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -52,3 +54,16 @@ def test_an_lstm_starts_with_an_open_forget_gate():
     assert ((layer.bias_ih_l0 + layer.bias_hh_l0)[forget] == 1).all()
     assert layer.weight_hh_l0.abs().max() <= 1 / math.sqrt(64)
     assert layer.weight_hh_l0.std() > 0.5 / math.sqrt(64)
+
+
+def test_building_a_model_imports_no_solver_of_shapes():
+    program = """
+import sys
+from luban.models.build import build_model
+from luban.models.families import FAMILIES
+for family in ("bert", "recurrent", "whisper"):
+    build_model(FAMILIES[family].config("tiny", vocab_size=64))
+assert "sympy" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
