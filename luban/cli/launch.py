@@ -30,6 +30,8 @@ VERDICT = "LUBAN_VERDICT"
 """File where a process says with which code all should end, because another try would end the same way."""
 GRACE_SECONDS = 60
 """From asking processes to stop until they are killed: time to save."""
+SLACK_SECONDS = 10
+"""What torchrun needs beyond the time that it was given."""
 POLL_SECONDS = 0.1
 NUMBERS = {"--nproc": 1, "--nnodes": 1, "--max-restarts": 3, "--wait-seconds": 600}
 """Flags of this module, with what holds when they are not given."""
@@ -102,7 +104,7 @@ class Job:
                 env={**threads, **os.environ, VERDICT: str(verdict)},
                 start_new_session=True,
             )
-            return Watch(agent, verdict, self.wait_seconds + GRACE_SECONDS).to_the_end()
+            return Watch(agent, verdict, self.wait_seconds + SLACK_SECONDS).to_the_end()
 
 
 @dataclass(slots=True)
@@ -141,15 +143,17 @@ class Watch:
             found = children(self.agent.pid)
             self.workers |= found
             seen = now if found else seen
-            if self.verdict.exists() or now - seen > self.idle_seconds:
-                self._stop()
+            if self.verdict.exists():
+                self._stop(GRACE_SECONDS)
+            elif now - seen > self.idle_seconds:
+                self._stop(0)  # there is nothing to save
             if now > self.deadline:
                 return
 
-    def _stop(self) -> None:
-        """Ask torchrun to stop its workers, once."""
+    def _stop(self, seconds: float) -> None:
+        """Ask torchrun to stop its workers, once; in so many seconds it kills them, or is killed."""
         if self.deadline == float("inf"):
-            self.deadline = time.monotonic() + GRACE_SECONDS + 10  # torchrun kills before
+            self.deadline = time.monotonic() + seconds + SLACK_SECONDS
             with contextlib.suppress(ProcessLookupError):
                 self.agent.send_signal(signal.SIGTERM)
 
@@ -167,7 +171,7 @@ class Watch:
             if self.asked:
                 self.deadline = 0.0  # asked twice: at once
             self.asked = number
-            self._stop()
+            self._stop(GRACE_SECONDS)
 
         before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -178,11 +182,20 @@ class Watch:
 
 
 def children(pid: int) -> set[int]:
-    """Return the processes that `pid` has started; where the system does not tell, itself."""
+    """Return the living processes that `pid` has started; where the system does not tell, itself."""
     try:
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return {pid}
+    return {int(child) for child in found if _lives(child)}
+
+
+def _lives(pid: str) -> bool:
+    """Whether a process still runs: one that has ended stays listed until its parent looks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def is_worker(pid: int, agent: int) -> bool:
@@ -244,10 +257,11 @@ def agent(arguments: list[str]) -> int:
     except SignalException as e:
         return 128 + e.sigval
     except ChildFailedError as e:
-        first: Any = e.get_first_failure()[1]
+        rank, failure = e.get_first_failure()
+        first: Any = failure
         code = first.exitcode if first.exitcode > 0 else 128 - first.exitcode
         if not os.path.exists(os.environ.get(VERDICT, "")):
-            print(f"process {first.global_rank} ended with code {code}; no restart is left", file=sys.stderr)
+            print(f"process {rank} ended with code {code}; no restart is left", file=sys.stderr)
         return code
     return 0
 

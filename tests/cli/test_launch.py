@@ -93,6 +93,11 @@ def wait_for(path: Path) -> None:
     raise TimeoutError(path)
 
 
+def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(launch, "SLACK_SECONDS", 0.3)
+
+
 def test_the_end_of_all_is_the_end(tmp_path: Path) -> None:
     assert Watch(agent(tmp_path, "sys.exit(7)"), tmp_path / "verdict", 30).to_the_end() == 7
 
@@ -100,7 +105,7 @@ def test_the_end_of_all_is_the_end(tmp_path: Path) -> None:
 def test_after_a_final_verdict_all_are_ended_deaf_ones_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "GRACE_SECONDS", -9.5)  # half a second after torchrun's own time
+    shorten(monkeypatch)
     worker = "(folder / 'verdict').write_text('3'); time.sleep(60)"
     assert Watch(agent(tmp_path, worker, is_deaf=True), tmp_path / "verdict", 30).to_the_end() == 3
     assert is_gone(tmp_path, "worker")
@@ -111,7 +116,7 @@ def test_after_a_final_verdict_all_are_ended_deaf_ones_too(
 def test_a_signal_is_handed_on_and_is_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(launch, "GRACE_SECONDS", -9.5)
+    shorten(monkeypatch)
     started = agent(tmp_path, "time.sleep(60)")
 
     def send() -> None:
@@ -128,9 +133,17 @@ def test_a_signal_is_handed_on_and_is_the_exit_code(
 def test_waiting_for_hosts_without_a_worker_has_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "GRACE_SECONDS", -9.5)
+    shorten(monkeypatch)
     assert Watch(agent(tmp_path, "", is_deaf=True), tmp_path / "verdict", 0.5).to_the_end() == 1
     assert is_gone(tmp_path, "agent")
+
+
+def test_a_worker_that_ended_unseen_is_no_worker(tmp_path: Path) -> None:
+    started = subprocess.Popen([sys.executable, "-c", "pass"])
+    wait_until_it_has_ended = os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+    assert wait_until_it_has_ended is not None
+    assert started.pid not in launch.children(os.getpid())
+    started.wait()
 
 
 def test_a_process_goes_with_its_parent(tmp_path: Path) -> None:
