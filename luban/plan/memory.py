@@ -220,7 +220,7 @@ def _activations(load: Load) -> int:
     kept = sum(t.n_layers * KEPT[load.recompute](t, load.length) for t in stacks)
     widest = max(_layer(t, load.length) for t in stacks)
     again = widest if load.recompute != "none" else 0
-    ends = (6 if trunk.norm == "rms" else 4) * trunk.dim + load.length
+    ends = 4 * trunk.dim + load.length
     return n * (kept + again + ends + BACKWARD * max(trunk.ffn_dim, trunk.dim))
 
 
@@ -228,7 +228,7 @@ def _layer(t: TransformerConfig, length: int) -> int:
     """Numbers that one layer keeps for each token, counted in luban/models/block.py."""
     queries, keys = t.n_heads * t.head_dim, t.n_kv_heads * t.head_dim
     sublayers = 3 if t.reads_source else 2
-    norms = (3 if t.norm == "rms" else 2) * t.dim * sublayers
+    norms = 2 * t.dim * sublayers
     attention = (2 * (queries + keys) + t.n_heads) * (sublayers - 1)
     if t.qk_norm:
         attention += 2 * (queries + keys)

@@ -188,9 +188,9 @@ def _compile(run: Run, precision: Precision, batches: Sequence[Batch]) -> float:
     """Compile for the shapes of these batches; return the seconds it took."""
     from torch._dynamo.exc import TorchDynamoException  # which takes seconds to import
 
-    compile_blocks(run.model)
     start = time.perf_counter()
     try:
+        compile_blocks(run.model)
         for batch in batches:
             _gradients(run, precision, batch)
     except (TorchDynamoException, RuntimeError) as e:

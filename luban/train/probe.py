@@ -76,7 +76,7 @@ def probe(run: Run) -> Probe:
     optimizer = build_optimizer(model, settings, run.lr_scale)
     average = Average(model, settings.ema_decay) if settings.ema_decay else None
     seen = _survey(run.batches, settings.steps)
-    kept = _Kept(run.objective, model)
+    kept = _Kept(run.objective, model, seen.n_large * settings.n_micro_batches)
     course = Course(
         model=model,
         batches=_Chosen(run.batches, seen.chosen),
@@ -91,7 +91,7 @@ def probe(run: Run) -> Probe:
     _look(run, average)
     look_seconds = time.perf_counter() - started
     learning = [p for p in model.parameters() if p.requires_grad]
-    per_position = statistics.median(s.seconds / s.n_positions for s in steps[1:] or steps)
+    per_position = statistics.median(s.seconds / s.n_positions for s in steps[seen.n_large :])
     seconds_per_step = per_position * seen.mean_positions
     on_host = is_on_host(learning[0])
     return Probe(
@@ -120,6 +120,8 @@ def n_looks(steps: int, every: int) -> int:
 class _Survey:
     chosen: tuple[int, ...]
     """The step with most places for tokens, the one with the longest rows, and typical ones."""
+    n_large: int
+    """The first so many of them are not typical; memory is counted in these, time in the others."""
     mean_positions: float
 
 
@@ -136,11 +138,9 @@ def _survey(batches: Batches, n_steps: int) -> _Survey:
     largest = max(found, key=lambda row: (row[2], row[3]))[0]
     longest = max(found, key=lambda row: (row[3], row[2]))[0]
     typical = [row[0] for row in found if row[0] not in (largest, longest)]
-    chosen = [*dict.fromkeys((largest, longest)), *typical, *[row[0] for row in found]]
-    return _Survey(
-        tuple(chosen[:MOST_STEPS] if len(chosen) >= N_STEPS else (chosen * N_STEPS)[:N_STEPS]),
-        statistics.fmean(row[1] for row in found),
-    )
+    large = list(dict.fromkeys((largest, longest)))
+    chosen = large + (typical or large) * N_STEPS
+    return _Survey(tuple(chosen[:MOST_STEPS]), len(large), statistics.fmean(row[1] for row in found))
 
 
 def _mixed(steps: range) -> list[int]:
@@ -159,14 +159,17 @@ class _Chosen:
 
 
 class _Kept:
-    """An objective that counts what its forward pass keeps for the backward pass."""
+    """An objective that counts, at its first calls, what a forward pass keeps for the backward pass."""
 
-    def __init__(self, objective: Objective, model: nn.Module):
-        self._objective = objective
+    def __init__(self, objective: Objective, model: nn.Module, n_calls: int):
+        self._objective, self._n_calls = objective, n_calls
         self._own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
         self.most = 0
 
     def __call__(self, model: nn.Module, batch: Batch) -> Loss:
+        if not self._n_calls:
+            return self._objective(model, batch)
+        self._n_calls -= 1
         found: dict[int, int] = {}
 
         def pack(tensor: Tensor) -> Tensor:

