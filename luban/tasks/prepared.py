@@ -14,6 +14,7 @@ from typing import Any
 
 from luban.log import Log
 from luban.stages import Facts
+from luban.train.alike import check_alike
 from luban.train.certificate import pass_gate
 from luban.train.joining import join
 from luban.train.run import Run, run_training
@@ -53,4 +54,5 @@ def train_prepared(prepared: Prepared, out: Path, log: Log) -> Facts:
     """
     pass_gate(out, prepared.run.settings.unproven, log)
     ranks = join(prepared.run.settings)
+    check_alike(prepared.run.model, prepared.run.batches, ranks)
     return prepared.finish(run_training(prepared.run, out, log, ranks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -178,3 +179,20 @@ def test_help_names_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     for flag in ("--nproc", "--nnodes", "--rendezvous", "--max-restarts", "--wait-seconds"):
         assert flag in told
+
+
+@pytest.mark.slow
+def test_a_worker_killed_with_kill_9_changes_no_bit_of_the_model() -> None:
+    root = Path(__file__).parents[2]
+    told = subprocess.run(
+        [sys.executable, "benchmarks/kill_worker.py", "--kills", "1"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert found["equal"]
+    assert found["left_processes"] == []

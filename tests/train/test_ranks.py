@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from luban.errors import ConfigError
+from luban.errors import ConfigError, DataError
 from luban.records import Batch
+from luban.train.alike import check_alike
 from luban.train.joining import RanksError, join, joined, mesh_sizes
 from luban.train.ranks import ALONE, Ranks, Share
 from luban.train.settings import ParallelSettings, TrainSettings
@@ -148,6 +149,39 @@ def test_alone_changes_nothing_and_imports_nothing_distributed() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "False\n"
+
+
+class _Fixed:
+    """The same batches at every step."""
+
+    def __init__(self, sizes: list[int]):
+        self._batches = batches(sizes)
+
+    def at(self, step: int) -> list[Batch]:
+        return self._batches
+
+
+def _alike(widths: list[int], sizes: list[list[int]]) -> str:
+    with joined(settings()) as ranks:
+        try:
+            check_alike(nn.Linear(widths[ranks.rank], 2), _Fixed(sizes[ranks.rank]), ranks)
+        except DataError as e:
+            return e.problem
+        return "alike"
+
+
+@pytest.mark.parametrize(
+    ("widths", "sizes", "answer"),
+    [
+        ([3, 3], [[4, 2], [4, 2]], "alike"),
+        ([3, 4], [[4, 2], [4, 2]], "the processes do not have the same weights"),
+        ([3, 3], [[4, 2], [2, 4]], "the processes do not have the same samples of step 1"),
+    ],
+)
+def test_processes_that_prepared_other_runs_are_refused_all_of_them(
+    crew: Crew, widths: list[int], sizes: list[list[int]], answer: str
+) -> None:
+    assert crew.run(2, _alike, widths, sizes) == [answer, answer]
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
