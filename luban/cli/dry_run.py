@@ -34,7 +34,9 @@ def check_fits(plan: Plan) -> Load | None:
     if config is None:
         return None
     load = load_of(config, resolved(plan.task.settings))
-    _refuse_memory(load.memory.total, room(plan.task.settings.device), load)
+    parallel = plan.task.settings.parallel
+    if parallel.shard == parallel.tensor == 1:  # a part of a spread model is not worked out here
+        _refuse_memory(load.memory.total, room(plan.task.settings.device), load)
     _refuse_disk(load.disk, plan.task.out)
     return load
 
