@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from luban.models.config import ModelConfig, TransformerConfig
-from luban.plan.machine import read_memory
+from luban.plan import machine
 
 WEIGHT = 4
 """Bytes: weights and gradients are float32 whatever the precision of products."""
@@ -157,7 +157,7 @@ def room(device: str = "auto") -> int:
     place = choose_device(device)
     if place.type != "cpu":
         return int(torch.accelerator.get_memory_info(place)[0])
-    memory = read_memory()
+    memory = machine.read_memory()
     return memory.free if memory else 0
 
 
