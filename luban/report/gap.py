@@ -13,18 +13,18 @@ Verdict = Literal["by heart", "little learnt", "close"]
 SHARE_APART, RATIO_APART = 0.05, 1.15
 """Scores in 0 to 1 that differ by more, and losses with a larger ratio, are apart."""
 LOW_SHARE, LITTLE_BETTER = 0.75, 0.9
-"""Shares below, and losses above so much of the first one, are low."""
+"""Shares below, and losses above so much of the first one, tell of little learning."""
 
 ENGLISH: dict[Verdict, str] = {
     "by heart": "The model has learnt rows by heart: try more dropout, weight decay, label smoothing or "
     "token dropout, fewer steps, or more data.",
-    "little learnt": "Both are low: the model is too small, stopped too early, or its learning rate does not "
-    "fit; try more steps, a larger model, or `luban train --find-lr`.",
+    "little learnt": "Little is learnt: the model is too small, stopped too early, or its learning rate is "
+    "wrong; try more steps, a larger model, or `luban train --find-lr`.",
     "close": "They are close together: there is room for more steps or a larger model.",
 }
 CHINESE: dict[Verdict, str] = {
     "by heart": "模型在死记训练数据：可以加大 dropout、权重衰减、标签平滑或词元丢弃，减少步数，或增加数据。",
-    "little learnt": "两者都低：模型太小、停得太早，或学习率不合适；可以增加步数、换更大的模型，"
+    "little learnt": "学到的还很少：模型太小、停得太早，或学习率不合适；可以增加步数、换更大的模型，"
     "或用 `luban train --find-lr` 找学习率。",
     "close": "两者接近：还可以训练更多步，或换更大的模型。",
 }
@@ -71,13 +71,13 @@ def gap_of(facts: Mapping[str, Any], settings: Mapping[str, Any]) -> Gap | None:
 def _verdict(name: str, train: float, validation: float, first: float | None) -> Verdict:
     if name in LOWER_IS_BETTER:
         is_apart = validation > RATIO_APART * train
-        is_low = first is not None and min(train, validation) > LITTLE_BETTER * first
+        is_poor = first is not None and min(train, validation) > LITTLE_BETTER * first
     else:
         is_apart = train - validation > SHARE_APART
-        is_low = train < LOW_SHARE
+        is_poor = train < LOW_SHARE
     if is_apart:
         return "by heart"
-    return "little learnt" if is_low else "close"
+    return "little learnt" if is_poor else "close"
 
 
 def _scores(part: Any) -> dict[str, float]:
