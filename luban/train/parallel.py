@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from luban.errors import ConfigError
 from luban.train.plans import styles, tensor_plan
-from luban.train.ranks import Ranks
+from luban.train.ranks import OF_SOME_HEADS, Ranks
 from luban.train.settings import TrainSettings
 
 METHOD = "hidden"
@@ -35,12 +35,16 @@ def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Calla
         return _nothing
     refuse_unproven(settings)
     before = _remember(model)
-    if n_tensor > 1:
+    plan = tensor_plan(model, n_tensor) if n_tensor > 1 else {}
+    if plan:
         from torch.distributed.tensor.parallel import parallelize_module
 
-        parallelize_module(model, ranks.mesh["tensor"], styles(tensor_plan(model, n_tensor)))
+        parallelize_module(model, ranks.mesh["tensor"], styles(plan))
     if n_shards > 1:
         _shard(model, ranks)
+    for name in (name for name, way in plan.items() if way == "heads"):
+        for p in model.get_submodule(name).parameters():
+            setattr(p, OF_SOME_HEADS, True)
     return lambda: _gather(model, before)
 
 

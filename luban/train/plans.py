@@ -25,7 +25,8 @@ PLAN = {
     "*.cross.[qk]_norm": "heads",
 }
 """Name of a module → how its weight is split: by columns or rows of the product; a norm inside heads is
-whole, but sees only some of them. What is not named is whole, and computed by every process."""
+whole, but sees only some of them, so its gradient is a sum over processes. What is not named is whole,
+and computed by every process."""
 BY_DISTANCE = ("relative", "alibi")
 """Positions that give each head its own bias, in one table for all heads."""
 
@@ -53,14 +54,10 @@ def tensor_plan(model: nn.Module, n: int) -> dict[str, str]:
 
 def styles(plan: dict[str, str]) -> dict[str, Any]:
     """Return the plan in torch's terms."""
-    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel
 
-    made = {
-        "columns": ColwiseParallel(),
-        "rows": RowwiseParallel(),
-        "heads": SequenceParallel(sequence_dim=1, use_local_output=True),  # (B, H, T, D) is split by H
-    }
-    return {name: made[way] for name, way in plan.items()}
+    made = {"columns": ColwiseParallel(), "rows": RowwiseParallel()}
+    return {name: made[way] for name, way in plan.items() if way in made}
 
 
 def _refuse_parts(model: nn.Module) -> None:

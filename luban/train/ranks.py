@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BUCKET_BYTES = 32 << 20
 """Gradients that travel together: enough for full speed, few enough to be a small copy."""
+OF_SOME_HEADS = "of_some_heads"
+"""Attribute of a parameter that each process of a tensor group has used for its own heads only."""
 DATA_DIMS = ("replicate", "shard")
 DIMS = (*DATA_DIMS, "tensor")
 
@@ -84,7 +86,7 @@ class Ranks:
         """
         if self.mesh is None:
             return
-        _complete(parameters)
+        self._complete(parameters)
         if self.size == 1:
             return
         import torch.distributed as dist
@@ -144,6 +146,20 @@ class Ranks:
         )
         dist.broadcast(sent, src=0)
         return json.loads(bytes(sent.tolist()))
+
+    def _complete(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Add up the gradients of weights that a process used for its own heads alone."""
+        import torch.distributed as dist
+
+        for p in parameters:
+            grad: Any = p.grad
+            if grad is None:
+                continue
+            if hasattr(p, OF_SOME_HEADS):
+                assert self.mesh is not None
+                dist.all_reduce(own_part(grad), group=self.mesh.get_group("tensor"))
+            if _is_spread(grad) and grad.placements != p.placements:  # type: ignore[attr-defined]
+                p.grad = grad.redistribute(placements=p.placements)  # type: ignore[attr-defined]
 
     def _norm(self, grads: Sequence[Tensor]) -> Tensor:
         """Add squares over the processes that hold other parts of the same gradient."""
@@ -213,14 +229,6 @@ def _own_gradient(p: nn.Parameter) -> Tensor:
     if p.grad is None:
         p.grad = torch.zeros_like(p)
     return own_part(p.grad)
-
-
-def _complete(parameters: Sequence[nn.Parameter]) -> None:
-    """Add up the gradients of weights that a process used for its own heads alone."""
-    for p in parameters:
-        grad: Any = p.grad
-        if grad is not None and _is_spread(grad) and grad.placements != p.placements:  # type: ignore[attr-defined]
-            p.grad = grad.redistribute(placements=p.placements)  # type: ignore[attr-defined]
 
 
 def _is_spread(tensor: Tensor) -> bool:
