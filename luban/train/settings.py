@@ -94,6 +94,8 @@ class TrainSettings:
     """Compile the blocks; auto: only where a short trial says that it pays within the steps planned."""
     evaluate_every_steps: Count = 50
     """Steps between two looks at the validation split."""
+    look_first: bool = True
+    """Look before the first step too, so that the run shows what it has gained."""
     best_by: str = ""
     """Validation score that decides which weights are best; empty: the task's first."""
     patience: CountOrNone = 0

@@ -133,7 +133,7 @@ def test_a_short_run_is_timed_and_not_compiled(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(compiling, "_compile", lambda *_: pytest.fail("it was compiled"))
     found = decided(run_of(model_of()), 100)
     assert not found.compiled
-    assert "100 steps × 0.1 s; compiling takes 20 s or more and saves at most 12%" in found.words
+    assert "100 steps × 0.1 s; compiling takes 20 s or more and saves at most 7%" in found.words
 
 
 @pytest.mark.parametrize(("fast", "pays", "words"), [(0.4, True, "saves 0.1 s"), (0.6, False, "loses 0.1 s")])
