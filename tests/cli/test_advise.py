@@ -57,6 +57,7 @@ def test_the_advised_command_is_one_that_train_understands(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, n: int, languages: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("luban.cli.stage.forecast", lambda plan, log: None)  # it times steps of the model
     told_of = told(command, "--task", "classify", "--data", table(tmp_path, n), "--languages", languages)
     if told_of["first"]:
         pytest.skip(f"the advised model is not installed: {told_of['first'][0]}")

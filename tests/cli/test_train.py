@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WORDS = {"好评": ("fine", "lovely", "great"), "差评": ("dull", "awful", "boring")}
 FAST = (
     *("--set", "train.steps=20", "--set", "train.lr=0.02", "--set", "train.vocab_size=300"),
+    *("--set", "train.threads=1"),
     *("--set", "train.model={family: recurrent, size: tiny, dim: 16}", "--set", "train.tokens_per_batch=256"),
 )
 
