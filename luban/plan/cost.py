@@ -23,7 +23,7 @@ BYTES_BESIDE = 800_000_000
 """Python, torch, and the activations of a small batch."""
 LEAST_STEPS = {"from scratch": 200, "fine-tune": 60, "bag of words": 0, "use as it is": 0}
 """Fewer teach a classifier little; what `luban train` takes from few rows."""
-TOKENS_PER_STEP = {"classify": 2048, "pretrain": 16 * 256}
+TOKENS_PER_STEP = {"classify": 2048, "pretrain": 16 * 256, "chat": 2048}
 """Of the stages' defaults."""
 
 

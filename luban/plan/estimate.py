@@ -13,7 +13,7 @@ from luban.models.families import FAMILIES
 from luban.plan.machine import matmul_rate
 from luban.runner import Plan
 
-TRAINING = ("pretrain", "classify")
+TRAINING = ("pretrain", "classify", "chat")
 SECONDS_PER_MEGABYTE = {
     "clean": 1.0,
     "dedup": 0.4,
@@ -27,6 +27,7 @@ SECONDS_PER_MEGABYTE = {
 OVERHEAD_SECONDS = {
     "pretrain": 5.0,
     "classify": 5.0,
+    "chat": 8.0,
     "evaluate": 6.0,
     "golden": 4.0,
     "bag": 2.0,

@@ -238,21 +238,21 @@ RULES = (
     Rule(
         "chat",
         at_least(has_model=1),
-        Outcome(family="", size="", objective="next_token", method="fine-tune"),
+        Outcome(family="", size="", objective="next_token", method="fine-tune", trains="chat"),
         "knowledge comes from pretraining; a thousand good conversations teach the manner",
         "arXiv:2305.11206",
     ),
     Rule(
         "chat",
         (),
-        _tuned(SMOLLM2, "next_token"),
+        _tuned(SMOLLM2, "next_token", "chat"),
         "knowledge comes from pretraining; a thousand good conversations teach the manner",
         "arXiv:2305.11206",
     ),
     Rule(
         "chat",
         (),
-        _tuned(QWEN, "next_token"),
+        _tuned(QWEN, "next_token", "chat"),
         "knowledge comes from pretraining; a thousand good conversations teach the manner",
         "arXiv:2305.11206; trained on Chinese and English, arXiv:2412.15115",
     ),
@@ -330,8 +330,6 @@ MEANWHILE = {
     "qa": "train the same folder with transformers; luban.load opens the result",
     "tag": "train the same folder with transformers; luban.load opens the result",
     "translate": "train a MarianMTModel with transformers; luban.load opens the result",
-    "chat": "luban generate FOLDER PROMPT writes with such a model as it is; "
-    "luban train --task pretrain --model FOLDER goes on from it on plain text",
     "search": "luban train --task vectors learns word vectors, whose mean is a vector of a text",
     "speech": "transcribe with transformers; luban.load opens the same folder",
 }

@@ -20,8 +20,8 @@ def test_recomputed_activations_give_the_same_gradients(how):
 def test_dropout_that_is_drawn_anew_is_found(monkeypatch):
     checkpoint = luban.train.recompute.checkpoint
 
-    def forgetful(function, *inputs, preserve_rng_state, **options):
-        return checkpoint(function, *inputs, preserve_rng_state=False, **options)
+    def forgetful(function, *inputs, **options):
+        return checkpoint(function, *inputs, **options, preserve_rng_state=False)
 
     monkeypatch.setattr(luban.train.recompute, "checkpoint", forgetful)
     found = recomputed(language_model(recompute="all"))
