@@ -14,7 +14,7 @@ quickstart: $(VENV)/.quickstart
 	$(BIN)/luban run quickstart
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
