@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from luban.places import home_folder
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cpp")))
 HEADERS = tuple(sorted(Path(__file__).parent.glob("*.h")))
 COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fPIC")
 # The kernels run on PyTorch's own threads: a second pool would fight it for the cores.
 THREADS = {"darwin": ("-Xclang", "-fopenmp", "-undefined", "dynamic_lookup")}
 NATIVE = {"arm64": "-mcpu=native", "aarch64": "-mcpu=native"}
@@ -32,6 +33,11 @@ SECONDS = 120
 
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_attend": (None, [ctypes.c_void_p] * 5 + [ctypes.c_int]),
+    "luban_gelu_tanh": (None, [ctypes.c_void_p] * 2 + [ctypes.c_int64, ctypes.c_int]),
+    "luban_gelu_tanh_back": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_int]),
+    "luban_silu_times": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_int]),
+    "luban_silu_times_back": (None, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]),
+    "luban_turn": (None, [ctypes.c_void_p, ctypes.c_int]),
     "luban_block": (None, [ctypes.c_void_p] * 4 + [ctypes.c_int]),
     "luban_linear": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_int]),
     "luban_pack": (
@@ -66,7 +72,7 @@ def _library_or_none() -> ctypes.CDLL | None:
     try:
         return load(home_folder() / "native")
     except BuildError as e:
-        Log().warn(f"decoding goes through PyTorch alone, which is slower: {e}")
+        Log().warn(f"decoding and training go through PyTorch alone, which is slower: {e}")
         return None
 
 
@@ -121,11 +127,19 @@ def _build(compiler: str, flags: tuple[str, ...], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
-            out = Path(folder) / path.name
-            command = [compiler, *flags, *map(str, SOURCES), "-o", str(out)]
-            made = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-            if made.returncode:
-                raise BuildError(f"{compiler} failed: {made.stderr.strip()[-500:]}")
-            out.replace(path)
+            parts = [str(Path(folder) / f"{source.stem}.o") for source in SOURCES]
+            pairs = zip(SOURCES, parts, strict=True)
+            commands = ([compiler, *flags, "-c", str(source), "-o", part] for source, part in pairs)
+            with ThreadPoolExecutor(os.cpu_count()) as workers:
+                list(workers.map(_run, commands))
+            whole = Path(folder) / path.name
+            _run([compiler, *flags, "-shared", *parts, "-o", str(whole)])
+            whole.replace(path)
     except (OSError, subprocess.TimeoutExpired) as e:
         raise BuildError(f"the kernels cannot be built in {path.parent}: {e}") from e
+
+
+def _run(command: list[str]) -> None:
+    made = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    if made.returncode:
+        raise BuildError(f"{command[0]} failed: {made.stderr.strip()[-500:]}")

@@ -24,6 +24,8 @@ struct Lanes {
 
 static inline Vector load(const float *from) { return *reinterpret_cast<const Lanes<float>::Type *>(from); }
 
+static inline void store(float *to, Vector v) { memcpy(to, &v, sizeof v); }
+
 // By way of `Half`, 16 bits wide: compilers find the instruction for each doubling, and none for two at once.
 template <class Half, class T>
 static inline Integers load_integers(const T *from) {
@@ -50,15 +52,16 @@ static inline float add_lanes(typename Floats<N>::Type v) {
 
 static inline float sum(Vector v) { return add_lanes<LANES>(v); }
 
-// e^x for x <= 0, within 2e-7 of it; what is below 1e-38 becomes about that.
-// x = n ln 2 + r, so e^x = 2^n e^r, where |r| < 0.35 needs seven terms of the series.
+// e^x for x <= 0, within 1e-7 of it; what is below 1e-38 becomes about that.
+// x = n ln 2 + r, so e^x = 2^n e^r, where |r| < 0.35 needs eight terms of the series.
 static inline Vector exp_of_negative(Vector x) {
     const Vector least = Vector{} - 87;
     x = x < least ? least : x;
     const Integers n = __builtin_convertvector(x * 1.44269504f - 0.5f, Integers);  // cut off towards zero
     const Vector whole = __builtin_convertvector(n, Vector);
     const Vector r = x - whole * 0.693359375f + whole * 2.12194440e-4f;  // ln 2 in two parts
-    Vector series = r / 720 + 1.0f / 120;
+    Vector series = r * (1.0f / 5040) + 1.0f / 720;
+    series = series * r + 1.0f / 120;
     series = series * r + 1.0f / 24;
     series = series * r + 1.0f / 6;
     series = series * r + 0.5f;
