@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "report": set(),
     "data": {"privacy.pii", "tokenizer"},
     "annotate": {"data"},
-    "train": {"optim"},
+    "train": {"optim", "native"},
     "generate": {"models", "tokenizer", "native"},
     "tune": {"models"},
     "evaluate": {"generate", "objectives", "models", "tokenizer", "data.batches"},

@@ -125,6 +125,7 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(config.head_dim, eps=config.norm_eps) if config.qk_norm else None
         self.head_dim, self.dropout = config.head_dim, config.attention_dropout
         self.scale, self.is_grouped = config.attention_scale, config.n_kv_heads < config.n_heads
+        self.is_turned = config.position == "rotary"
 
     def queries(self, x: Tensor, turn: Rotation | None = None) -> Tensor:
         """(B, T, C) -> (B, H, T, D)."""
@@ -165,7 +166,11 @@ class Attention(nn.Module):
 
     def _finish(self, x: Tensor, norm: nn.Module | None, turn: Rotation | None) -> Tensor:
         x = x if norm is None else norm(x)
-        return x if turn is None else rotate(x, turn)
+        return x if turn is None else self.rotate(x, turn)
+
+    def rotate(self, x: Tensor, turn: Rotation) -> Tensor:
+        """Turn queries or keys (B, H, T, D) to their places."""
+        return rotate(x, turn)
 
 
 class SelfAttention(Attention):

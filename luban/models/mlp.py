@@ -39,8 +39,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep (B, T, C)."""
-        if self.gate is None:
-            hidden = self.activation(self.up(x))
-        else:
-            hidden = self.activation(self.gate(x)) * self.up(x)
+        hidden = self.activation(self.up(x)) if self.gate is None else self.gated(self.gate(x), self.up(x))
         return self.down(self.dropout(hidden))
+
+    def gated(self, gate: Tensor, up: Tensor) -> Tensor:
+        """Multiply what is active at the gate with what comes up."""
+        return self.activation(gate) * up

@@ -24,6 +24,7 @@ from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
 from luban.records import Batch, Loss, Step
 from luban.train.engine import Course, Objective, train
+from luban.train.kernels import use_kernels
 from luban.train.precision import choose_precision
 from luban.train.prefetch import Batches
 from luban.train.recompute import recompute_blocks
@@ -75,6 +76,8 @@ def probe(run: Run) -> Probe:
     recompute_blocks(model, settings.recompute)
     optimizer = build_optimizer(model, settings, run.lr_scale)
     average = Average(model, settings.ema_decay) if settings.ema_decay else None
+    precision = choose_precision(settings.precision, device)
+    use_kernels(model, precision)
     seen = _survey(run.batches, settings.steps)
     kept = _Kept(run.objective, model, seen.n_large * settings.n_micro_batches)
     course = Course(
@@ -84,7 +87,7 @@ def probe(run: Run) -> Probe:
         optimizer=optimizer,
         lr_at=lr_at(settings),
         settings=replace(settings, steps=len(seen.chosen)),
-        precision=choose_precision(settings.precision, device),
+        precision=precision,
     )
     steps = _take(course)
     started = time.perf_counter()

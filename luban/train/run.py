@@ -30,6 +30,7 @@ from luban.records import Batch, Step
 from luban.stages import Facts
 from luban.train.compiling import decide, eager, leave_eager, recompiles
 from luban.train.engine import Course, Objective, train
+from luban.train.kernels import leave_kernels, use_kernels
 from luban.train.metrics import MetricsFile
 from luban.train.parallel import distribute, gathered, group_by_kind, settle
 from luban.train.precision import Precision, choose_precision
@@ -94,7 +95,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         kept = (model, optimizer, average, precision, out / CHECKPOINTS, log)
         saver = stack.enter_context(choose_saver(ranks, *kept))
         state = saver.resume(settings)
-        ahead = _compile(run, precision, state, ranks, log)
+        ahead = _hasten(run, precision, state, ranks, log)
         steps = train(
             Course(
                 model=model,
@@ -204,9 +205,11 @@ class _Running:
         self.progress.validation(state.step, scores)
 
 
-def _compile(run: Run, precision: Precision, state: RunState, ranks: Ranks, log: Log) -> range:
-    """Compile if that pays for the steps ahead, and return these."""
+def _hasten(run: Run, precision: Precision, state: RunState, ranks: Ranks, log: Log) -> range:
+    """Use native kernels if there are any, compile if that pays for the steps ahead, and return these."""
     n_steps = run.settings.steps
+    before = False if state.native is None and state.step else state.native  # a run of an older version
+    state.native = use_kernels(run.model, precision, before, ranks)
     ahead = range(n_steps + 1 if state.stopped else state.step + 1, n_steps + 1)
     made = decide(run, precision, log, ahead, before=state.compiled, alone=ranks.mesh is None)
     state.compiled = made.compiled
@@ -215,6 +218,7 @@ def _compile(run: Run, precision: Precision, state: RunState, ranks: Ranks, log:
 
 def _leave_plain(model: nn.Module) -> None:
     leave_eager(model)
+    leave_kernels(model)
     recompute_blocks(model, "none")
 
 
@@ -286,6 +290,7 @@ def _facts(run: Run, state: RunState, speed: Speed, warnings: list[str]) -> Fact
         "on_train": on_train,
         "stopped": state.stopped,
         "compiled": state.compiled,
+        "native": state.native,
         "recompiles": recompiles(),
         "train_seconds": round(state.seconds, 3),
         "seconds_per_step": round(state.seconds / max(1, state.step), 5),
