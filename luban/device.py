@@ -8,19 +8,35 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from luban.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the accelerator that torch reports, else the CPU; or the device named."""
+    """Return the accelerator that torch reports, else the CPU; or the device named, if it is there."""
     import torch
 
-    if name != "auto":
-        return torch.device(name)
-    if torch.accelerator.is_available():
-        return torch.accelerator.current_accelerator()  # type: ignore[return-value]
-    return torch.device("cpu")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return found or torch.device("cpu")
+    n_found = torch.accelerator.device_count() if found else 0
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise _no_device(name, found, n_found) from None
+    is_there = found is not None and device.type == found.type and (device.index or 0) < n_found
+    if device.type != "cpu" and not is_there:
+        raise _no_device(name, found, n_found)
+    return device
+
+
+def _no_device(name: str, found: torch.device | None, n_found: int) -> ConfigError:
+    there = ["auto", "cpu", *([found.type] if found else [])]
+    there += [f"{found.type}:{i}" for i in range(n_found)] if found and n_found > 1 else []
+    also = "" if found else "; torch sees no accelerator here"
+    return ConfigError(f"device = {name} is not on this machine{also}", fix=f"use one of: {', '.join(there)}")
 
 
 def is_fast_at_bf16(device: torch.device) -> bool:
