@@ -55,6 +55,8 @@ class MissingExtra(LubanError):
 
 
 class Interrupted(LubanError):
-    """The run was asked to stop; what it had is saved."""
+    """The run was asked to stop by a signal; what it had is saved."""
 
-    exit_code = 143
+    def __init__(self, problem: str, *, fix: str, signal: int = 15):
+        super().__init__(problem, fix=fix)
+        self.exit_code = 128 + signal

@@ -33,6 +33,7 @@ from luban.files import (
 from luban.log import Log
 from luban.places import code_version, find_input
 from luban.recipe import RECIPE, Recipe, Task, write_recipe
+from luban.stages import WITHOUT_EFFECT
 
 Status = Literal["reused", "run", "resume"]
 UNFINISHED = "unfinished.json"
@@ -80,7 +81,7 @@ def plan_recipe(recipe: Recipe) -> list[Plan]:
             {
                 "stage": task.stage.name,
                 "code": code,
-                "settings": resolved(task.settings),
+                "settings": _with_effect(resolved(task.settings)),
                 "inputs": input_keys,
             }
         )
@@ -109,6 +110,8 @@ def run_recipe(recipe: Recipe, log: Log) -> list[Result]:
     """Bring every output of the recipe up to date and return what was done for each."""
     with _hold(recipe):
         plans = plan_recipe(recipe)
+        for plan in plans:
+            _refuse_out(plan)
         return [_run(recipe, plan, log) for plan in plans]
 
 
@@ -187,11 +190,32 @@ def take_over(plan: Plan, partial: Path, log: Log) -> None:
                 fix=f"set it back, or --set {name}.on_change=continue to go on with it as it is now, or "
                 f"--set {name}.on_change=restart to drop it",
             )
+        if word == "restart":
+            log.say(f"{plan.task.name}: dropping an unfinished run, {folder}: {'; '.join(changed)}")
         if word == "continue":
             log.say(f"{plan.task.name}: going on from another run's checkpoints: {'; '.join(changed)}")
             with disk_errors(out):
                 folder.rename(partial)
             return
+
+
+def _with_effect(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT}
+
+
+def _refuse_out(plan: Plan) -> None:
+    """Refuse to put an output where something lies that no stage has made, or that the stage reads."""
+    out, fix = plan.task.out, "choose another folder for the output"
+    if not out.name:
+        raise ConfigError(f"the output folder {out} has no name of its own", fix=fix)
+    place = out.resolve()
+    for name, path in plan.inputs.items():
+        if place == path.resolve() or place in path.resolve().parents:
+            raise ConfigError(f"the output {out} would replace what is read: {name} = {path}", fix=fix)
+    if out.is_dir() and (Manifest.read(out) is not None or not any(out.iterdir())):
+        return
+    if out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} exists, and was not made by a stage: it will not be replaced", fix=fix)
 
 
 def _what_it_is(plan: Plan) -> dict[str, Any]:
@@ -209,7 +233,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     changed = [
         f"{key} was {old.get(key)}, now {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and key != "on_change"
+        if old.get(key) != new.get(key) and key not in WITHOUT_EFFECT
     ]
     changed += [
         f"the input {key} has changed"

@@ -10,6 +10,9 @@ from typing import Any
 
 from luban.log import Log
 
+WITHOUT_EFFECT = ("on_change", "unproven", "log_every_steps", "trackers")
+"""Settings that say how a run is handled and watched, and change nothing of what it makes."""
+
 Facts = dict[str, Any]
 """What a stage reports into its manifest: `counts` and whatever its report shows."""
 

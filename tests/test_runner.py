@@ -35,9 +35,9 @@ class Slow(Stage):
         return work
 
 
-def go(out: Path, **settings: object):
+def go(out: Path, inputs: dict[str, str] | None = None, **settings: object):
     stage = Slow("slow", "luban.files:slow", "", (), resumable=True)
-    task = Task("train", stage, Chosen(**settings), {}, out / "x")
+    task = Task("train", stage, Chosen(**settings), inputs or {}, out / "x")
     return run_recipe(Recipe("train", out, (task,)), Log(quiet=True))[0]
 
 
@@ -76,3 +76,30 @@ def test_the_same_run_goes_on_unasked(stopped: Path) -> None:
 def test_what_stopped_before_its_first_checkpoint_is_not_missed(stopped: Path) -> None:
     next(stopped.glob("x.partial-*/checkpoints/step-1")).unlink()
     assert go(stopped).manifest.facts["counts"]["found"] == 0
+
+
+def test_what_no_stage_has_made_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    thesis = tmp_path / "x" / "thesis.txt"
+    thesis.write_text("years of work")
+    with pytest.raises(ConfigError, match="x exists, and was not made by a stage"):
+        go(tmp_path)
+    assert thesis.read_text() == "years of work"
+    thesis.unlink()
+    assert go(tmp_path).status == "run", "an empty folder is nobody's"
+    assert go(tmp_path, lr=0.3).status == "run", "what a stage has made, a stage may make anew"
+
+
+@pytest.mark.parametrize("data", ["x", "x/rows.jsonl"])
+def test_an_output_never_replaces_what_is_read(tmp_path: Path, data: str) -> None:
+    path = tmp_path / data
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("rows") if path.suffix else path.mkdir()
+    with pytest.raises(ConfigError, match="would replace what is read: data = "):
+        go(tmp_path, inputs={"data": str(path)})
+    assert path.exists()
+
+
+def test_how_a_run_is_handled_is_not_part_of_what_it_is(stopped: Path) -> None:
+    go(stopped, on_change="continue")
+    assert go(stopped).status == "reused"

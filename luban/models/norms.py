@@ -40,7 +40,7 @@ class _Normed(torch.autograd.Function):
             share = torch.linalg.vecdot(h, x).unsqueeze(-1).mul_(r * r).div_(x.shape[-1])
             by_x = torch.addcmul(h, x, share, value=-1).mul_(r)
         if ctx.needs_input_grad[1]:
-            by_weight = (x * r).mul_(grad).flatten(0, -2).sum(0)
+            by_weight = (x * r).mul_(grad).reshape(-1, x.shape[-1]).sum(0)
         return by_x, by_weight, None
 
 

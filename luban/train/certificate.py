@@ -11,18 +11,17 @@ from luban.files import hash_json, read_json, write_json
 from luban.log import Log
 from luban.places import home_folder
 from luban.runner import UNFINISHED
+from luban.stages import WITHOUT_EFFECT
 from luban.train.proofs.subject import Result
 
 CERTIFICATE = "certificate.json"
-NOT_PROVEN_OF = ("unproven", "on_change")
-"""Settings that change nothing about what is proven."""
 
 Json = dict[str, Any]
 
 
 def certificate_key(what: Mapping[str, Any]) -> str:
     """Return what a run and its certificate have in common: stage, code, settings and inputs."""
-    settings = {k: v for k, v in what["settings"].items() if k not in NOT_PROVEN_OF}
+    settings = {k: v for k, v in what["settings"].items() if k not in WITHOUT_EFFECT}
     return hash_json({**{k: what[k] for k in ("stage", "code", "inputs")}, "settings": settings})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ class MetricsFile:
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; it has a `step`."""
         is_first = not self._waiting
-        self._waiting += (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        self._waiting += (json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n").encode()
         try:
             if _write_at(self._file.fileno(), self._waiting, self._end) == len(self._waiting):
                 self._end += len(self._waiting)
@@ -67,6 +68,15 @@ class MetricsFile:
             os.fsync(self._file.fileno())
         except OSError as e:
             self._log.warn(f"{self.path} cannot be flushed to the disk: {e.strerror}; training goes on")
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: it has no word for a number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_at(handle: int, data: bytes | bytearray, place: int) -> int:

@@ -20,7 +20,7 @@ from luban.device import (
     seed_step,
     use_threads,
 )
-from luban.errors import Interrupted, LubanError
+from luban.errors import Interrupted
 from luban.files import disk_errors
 from luban.log import Log
 from luban.optim.averaging import Average
@@ -45,13 +45,9 @@ from luban.train.signs import Watch
 from luban.train.speed import Speed
 from luban.train.stopping import StopRequest
 from luban.train.trackers import Tracked, open_trackers
-from luban.train.watching import take_note
+from luban.train.watching import DivergedError, refuse_broken, take_note
 
 CHECKPOINTS = "checkpoints"
-
-
-class DivergedError(LubanError):
-    """Too many steps had no finite loss and gradient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,21 +111,17 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
         progress = stack.enter_context(Progress(log, settings.steps, settings.log_every_steps))
         speed = Speed(model, device, run.flops_per_token, precision.dtype)
         running = _Running(run, state, saver, average, metrics, progress, speed, ranks, Watch(settings))
-        if not state.first:
+        if not state.first and settings.look_first:
             running.look()
         for step in steps:
             running.note(step, out, log)
             is_asked = ranks.any(stop.asked)
-            if state.step % settings.evaluate_every_steps == 0 or state.step == settings.steps:
-                running.look()
-            if state.step % settings.save_every_steps == 0 or state.stopped or is_asked:
-                metrics.sync()
-                saver.save(state)
+            running.look_and_save(is_asked)
             if state.stopped:
                 break
             if is_asked:
                 saver.wait()
-                raise _interrupted(state.step, settings.steps, saver.saved_step)
+                raise _interrupted(state.step, settings.steps, saver.saved_step, stop.signal)
         saver.restore_best(state)
     _leave_plain(model)
     gather()
@@ -171,6 +163,7 @@ class _Running:
             state.n_skipped += 1
             problem = f"step {step.number}: loss is {step.loss}, gradient norm is {step.grad_norm}"
             path = _keep(step, out)
+            refuse_broken(self.run.model, self.ranks, step.number, self.saver.saved_step)
             if state.n_skipped > settings.max_skipped_steps:
                 raise DivergedError(
                     f"{problem}; {state.n_skipped} steps without a finite gradient, weights not updated",
@@ -184,6 +177,18 @@ class _Running:
         memory: dict[str, float] = {"memory_bytes": memory_bytes(self.saver.precision.device)}
         memory |= {"recompiles": recompiles()} if self.state.compiled else {}
         return memory | ({} if share is None else {"matmul_share": round(share, 4)})
+
+    def look_and_save(self, is_asked: bool) -> None:
+        """Score and save after a step where that is due, or asked for by a signal."""
+        state, settings = self.state, self.run.settings
+        is_due = state.step % settings.save_every_steps == 0 or is_asked
+        has_no_best = is_due and not state.best  # a checkpoint names the best weights
+        if state.step % settings.evaluate_every_steps == 0 or state.step == settings.steps or has_no_best:
+            self.look()
+        if is_due or state.stopped:
+            refuse_broken(self.run.model, self.ranks, state.step, self.saver.saved_step)
+            self.metrics.sync()
+            self.saver.save(state)
 
     def look(self) -> None:
         """Score the validation split, write the scores down, and keep the weights if they are the best."""
@@ -258,10 +263,12 @@ def _keep(step: Step, out: Path) -> Path:
     return path
 
 
-def _interrupted(step: int, n_steps: int, saved_step: int) -> Interrupted:
+def _interrupted(step: int, n_steps: int, saved_step: int, signal: int) -> Interrupted:
     saved = "saved" if saved_step == step else f"NOT saved since step {saved_step}"
     return Interrupted(
-        f"stopped after step {step} of {n_steps}, {saved}", fix="the same command goes on from there"
+        f"stopped after step {step} of {n_steps}, {saved}",
+        fix="the same command goes on from there",
+        signal=signal,
     )
 
 

@@ -25,6 +25,7 @@ from luban.errors import CheckpointError, ConfigError, DiskError
 from luban.files import disk_errors, read_json
 from luban.log import Log
 from luban.optim.averaging import COUNT, Average
+from luban.stages import WITHOUT_EFFECT
 from luban.train.checkpoint import (
     AVERAGE,
     MODEL,
@@ -303,7 +304,7 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], under: s
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             found += changed_settings(old, new, f"{under}{name}.")
-        elif old != new and name != "on_change":
+        elif old != new and name not in WITHOUT_EFFECT:
             found.append(f"{under}{name} = {old}, now {new}")
     return found
 

@@ -18,6 +18,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
+        self.signal: int = signal.SIGTERM
+        """Which one came; of several processes that are asked together, some get none themselves."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -33,6 +35,6 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.asked, self.signal = True, number
         for s in self.SIGNALS:
             signal.signal(s, signal.SIG_DFL)

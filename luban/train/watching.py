@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import torch
+from torch import nn
+
 from luban.config import nearest
+from luban.device import own_part
 from luban.errors import ConfigError, LubanError
 from luban.records import LOWER_IS_BETTER
+from luban.train.ranks import Ranks
 from luban.train.saving import RunState
 from luban.train.settings import TrainSettings
 
@@ -33,6 +38,26 @@ def take_note(state: RunState, scores: Mapping[str, float], settings: TrainSetti
         state.stopped = "steps"
     elif settings.patience and state.looks_since_best >= settings.patience:
         state.stopped = "patience"
+
+
+class DivergedError(LubanError):
+    """Weights, or too many gradients, are not finite."""
+
+
+def refuse_broken(model: nn.Module, ranks: Ranks, step: int, saved_step: int) -> None:
+    """Stop a run whose weights hold a number that is not finite, before a checkpoint does."""
+    broken = next((n for n, p in model.named_parameters() if p.requires_grad and _is_broken(p)), None)
+    if ranks.any(broken is not None):
+        raise DivergedError(
+            f"step {step}: {broken or 'a weight of another process'} holds a number that is not finite",
+            fix=f"lower lr; the checkpoint of step {saved_step} is sound, if there is one",
+        )
+
+
+@torch.no_grad()
+def _is_broken(p: nn.Parameter) -> bool:
+    held = own_part(p)
+    return bool(held.numel()) and not math.isfinite(torch.linalg.vector_norm(held, ord=math.inf).item())
 
 
 def decisive_score(scores: Mapping[str, float], best_by: str) -> str:

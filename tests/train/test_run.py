@@ -17,7 +17,7 @@ from luban.errors import ConfigError, DataError, Interrupted, LubanError
 from luban.log import Log
 from luban.records import Batch, Loss
 from luban.train import checkpoint
-from luban.train.run import DivergedError
+from luban.train.watching import DivergedError
 from tests.train.toy_run import Rows, Toy, objective, run
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +69,17 @@ def test_it_looks_before_the_first_step_then_when_due_and_at_the_end(tmp_path):
     assert facts["stopped"] == "steps"
 
 
+def test_without_a_first_look_it_starts_at_once_and_still_resumes_to_the_same_bits(tmp_path):
+    whole, halves = Toy(), Toy()
+    run(tmp_path / "whole", whole, look_first=False, save_every_steps=3)
+    assert looks(tmp_path / "whole") == [3, 4, 8, 12]
+    with pytest.raises(Interrupted):
+        run(tmp_path / "halves", Toy(), batches=StopAfter(2), look_first=False, save_every_steps=3)
+    facts = run(tmp_path / "halves", halves, look_first=False, save_every_steps=3)
+    assert facts["first"]["step"] in (1, 2)
+    assert_equal(weights(whole), weights(halves))
+
+
 def test_facts_are_counts_scores_and_speed(tmp_path):
     model = Toy()
     model.layer.requires_grad_(False)
@@ -93,7 +104,7 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(tmp_path, num
     run(tmp_path / "whole", whole, n_micro_batches=2)
     with pytest.raises(Interrupted, match=r"stopped after step \d of 12, saved") as e:
         run(tmp_path / "stopped", stopped, batches=StopAfter(6, number, n_micro_batches=2), n_micro_batches=2)
-    assert e.value.exit_code == 143
+    assert e.value.exit_code == 128 + number
     resumed = Toy()
     facts = run(tmp_path / "stopped", resumed, n_micro_batches=2)
     assert facts["counts"]["tokens"] == 12 * 2 * 24
@@ -302,12 +313,32 @@ def test_stopped_on_a_full_disk_it_says_what_is_not_saved(tmp_path, monkeypatch)
 
 
 def test_a_step_that_diverges_leaves_its_batch_beside_the_run(tmp_path):
-    model = Toy()
-    model.layer.weight.data[0, 0] = float("inf")
-    with pytest.raises(DivergedError, match=r"bad-step-0000001\.safetensors"):
-        run(tmp_path, model, evaluate=lambda: {"loss": 1.0}, n_micro_batches=2, max_skipped_steps=0)
+    def faulty(model, batch):
+        loss = objective(model, batch)
+        return Loss(loss.total * float("inf"), loss.n_targets)
+
+    with pytest.raises(DivergedError, match="step 1: loss is inf.*1 steps without") as e:
+        run(tmp_path, objective=faulty, n_micro_batches=2, max_skipped_steps=0)
+    assert "bad-step-0000001.safetensors" in e.value.fix
     saved = load_file(tmp_path / "bad-step-0000001.safetensors")
     assert torch.equal(saved["1.tokens"], Rows(2).at(1)[1].tokens)
+    assert rows(tmp_path)[-1]["loss"] is None, "JSON has no word for infinity"
+
+
+def test_weights_that_are_not_finite_stop_the_run_and_never_reach_a_checkpoint(tmp_path):
+    model = Toy()
+
+    class Spoils(Rows):
+        def at(self, step):
+            if step == 8:  # prepared while step 7 computes
+                model.layer.weight.data[0, 0] = float("nan")
+            return super().at(step)
+
+    with pytest.raises(DivergedError, match=r"step \d: layer.weight holds a number that is not finite") as e:
+        run(tmp_path, model, batches=Spoils(), save_every_steps=1, keep_last=1, max_skipped_steps=99)
+    assert "the checkpoint of step" in e.value.fix
+    kept = sorted((tmp_path / "checkpoints").glob("step-*"))
+    assert all(torch.isfinite(load_file(k / "model.safetensors")["layer.weight"]).all() for k in kept)
 
 
 def test_bad_steps_are_skipped_counted_and_told_until_there_are_too_many(tmp_path, capsys):
