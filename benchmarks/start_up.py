@@ -4,8 +4,8 @@
 
 Both build GPT-2's shape from scratch and take one step over the same windows, nothing compiled; each
 start is a process of its own, everything read from a warm disk. Ours scores the validation split before
-the first step, so that a report can say what training changed: `luban` does so over its default number of
-windows, `luban_no_look` over one. One JSON line; `ratio` < 1: ours is sooner.
+the first step, so that a report can say what training changed; `luban_no_look` leaves that out, as Trainer
+does (train.look_first=false). One JSON line; `ratio` < 1: ours is sooner.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def sides(folder: Path, i: int, asked: Namespace) -> list[Side]:
         "lr": LR,
         "weight_decay": WEIGHT_DECAY,
     }
-    plain = {"threads": asked.threads, "compile": '"off"'}  # quoted, or YAML makes it a truth value
+    plain = {"threads": asked.threads, "compile": "off"}
     looks = ours(command(folder, f"looks-{i}", plain), asked)
-    blind = ours(command(folder, f"blind-{i}", {**plain, "validation_windows": 1}), asked)
+    blind = ours(command(folder, f"blind-{i}", {**plain, "look_first": "false"}), asked)
     blind.name = f"{OURS}_no_look"
     return [looks, blind, Side(TRAINER, asked.peer, "trainer_side.py", theirs)]
 
