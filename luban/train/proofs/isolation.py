@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,7 +50,9 @@ def packed(subject: Subject) -> Finding:
         raise DataError(
             "no row of the first steps has a target", fix="look at them with `luban inspect batch`"
         )
-    by_itself = case.in_place() if draws(subject, batch) else case.by_itself()
+    is_random = draws(subject, batch)  # then other shapes draw other targets
+    by_itself = case.in_place() if is_random else case.by_itself()
+    miscounted = 0 if is_random else case.miscounted()
     changed = case.with_others_changed()
     kind = "documents" if targets_are_tokens(batch) else "rows"
     words = f"{len(case.pieces)} {kind} of {what} score as they do alone, and whatever the others are"
@@ -57,7 +60,9 @@ def packed(subject: Subject) -> Finding:
         words = f"{kind} of {what} do not score as they do alone: attention, positions or pooling reach over"
     elif changed > TOLERANCE:
         words = f"{kind} of {what} score differently when another one changes: something leaks"
-    return Finding(words=words, difference=max(by_itself, changed), tolerance=TOLERANCE)
+    elif miscounted:
+        words = f"{kind} of {what} count {miscounted} targets more or fewer than alone: not all are targets"
+    return Finding(words=words, difference=max(by_itself, changed, miscounted), tolerance=TOLERANCE)
 
 
 def alone(batch: Batch) -> Batch:
@@ -96,6 +101,22 @@ class _Case:
     def with_others_changed(self) -> float:
         """Compare each piece with itself where all others are different texts."""
         return max(self._beside(piece, _changed(self.batch, piece)) for piece in self._few())
+
+    def miscounted(self) -> int:
+        """Return by how much the targets of the whole are not those of its pieces, alone or in place."""
+        whole = _only(self.batch, self.pieces)
+        counts = [self._count(_cut_out(self.batch, piece)) for piece in self.pieces]
+        wrong = [self._count(whole) - sum(counts)]
+        for piece in self._few():
+            at = self.pieces.index(piece)
+            wrong.append(self._count(_only(self.batch, [piece])) - counts[at])
+        with contextlib.suppress(DataError):  # as long as the model reads
+            wrong.append(self._count(widened(whole, N_PADDING)) - sum(counts))
+        return max(map(abs, wrong))
+
+    @torch.no_grad()
+    def _count(self, batch: Batch) -> int:
+        return int(self.subject.objective(self.model, batch).n_targets)
 
     def _beside(self, piece: Piece, other: Batch) -> float:
         totals, grads = zip(

@@ -82,6 +82,26 @@ def test_a_loss_that_sees_the_other_rows_is_found():
     assert not packed(dataclasses.replace(subject, objective=normalised)).holds
 
 
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        (language_model, lambda batch: batch.targets.numel()),
+        (language_model, lambda batch: int((batch.documents != 0).sum())),
+        (classifier, lambda batch: batch.tokens.numel()),
+        (classifier, lambda batch: batch.targets.numel()),  # rows without a class are among them
+    ],
+)
+def test_a_loss_that_counts_more_than_its_targets_is_found(made, count):
+    subject = made()
+
+    def counted(model, batch):
+        return dataclasses.replace(subject.objective(model, batch), n_targets=count(batch))
+
+    found = packed(dataclasses.replace(subject, objective=counted))
+    assert not found.holds
+    assert "targets more or fewer than alone" in found.words
+
+
 def test_an_objective_that_draws_is_compared_in_place():
     subject = language_model()
 
