@@ -13,6 +13,8 @@ from luban.train.proofs.subject import Finding, Subject, same, targets_are_token
 ASKED = (1, 2, 3, 5, 8, 13, 21)
 WALK_SECONDS = 8.0
 """Epochs are walked as far as this allows."""
+N_REPEATS = 12
+"""Epochs that must be alike to be called the same: small data may be drawn alike by chance."""
 MOST_LEFT = 0.05
 """Rows that are cut anew each epoch may begin the next one by new numbers; so many at most."""
 
@@ -88,9 +90,32 @@ def _epochs(batches: Batches) -> Finding:
     twice = len(second) - len(set(second))
     if is_over and twice:
         return Finding(words=f"{twice:,} samples come twice in the second epoch", difference=float(twice))
+    if is_over and _is_same_each_epoch(batches, ids, n):
+        return Finding(words=f"every epoch has its {n:,} samples in the same order", difference=float(n))
     return Finding(
         words=f"{pure}; each of {n:,} samples comes once an epoch, and so {len(second):,} of the next"
     )
+
+
+def _is_same_each_epoch(batches: Batches, ids: Sequence[int], n: int) -> bool:
+    """Whether the samples go on coming in the order of the first epoch, which has `n`.
+
+    An epoch of one step has no order: how the rows of a step lie says nothing.
+    """
+    if not 0 < len(_ids(batches, 1)) < n or any(ids[i] != ids[i - n] for i in range(n, len(ids))):
+        return False
+    step, place, until = 0, 0, time.monotonic() + WALK_SECONDS
+    while place < N_REPEATS * n and time.monotonic() < until:
+        step += 1
+        for i in _ids(batches, step):
+            if i != ids[place % n]:
+                return False
+            place += 1
+    return True
+
+
+def _ids(batches: Batches, step: int) -> list[int]:
+    return [i for batch in batches.at(step) for i in batch.ids]
 
 
 def _walk(batches: Batches) -> tuple[list[int], int | None, bool]:
@@ -102,7 +127,7 @@ def _walk(batches: Batches) -> tuple[list[int], int | None, bool]:
     step, until = 0, time.monotonic() + WALK_SECONDS
     while time.monotonic() < until:
         step += 1
-        new = [i for batch in batches.at(step) for i in batch.ids]
+        new = _ids(batches, step)
         if not new:
             return [], None, False
         for i in new:

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from luban.data.batches import Bucketed
 from luban.train.proofs.sampling import _epoch_size, sampled
-from tests.train.proofs.subjects import Packed, classifier, language_model, rows, without_again
+from tests.train.proofs.subjects import N_SAMPLES, Packed, classifier, language_model, rows, without_again
 
 
 @pytest.mark.parametrize("subject", [language_model, classifier])
@@ -77,6 +79,46 @@ def test_samples_that_come_twice_or_never_are_found(change, why):
     found = sampled(without_again(language_model(batches=source), source))
     assert not found.holds
     assert why in found.words
+
+
+class Unshuffled(Bucketed):
+    """Goes through the first epoch's plan again and again."""
+
+    def at(self, step):
+        plan = self._plan_of(0)
+        rows = plan[(step - 1) % len(plan)]
+        return [self.read(part) for part in np.array_split(rows, min(self.n_micro_batches, len(rows)))]
+
+
+def unshuffled(tokens_per_batch):
+    texts = [[3] * (3 + i % 9) for i in range(N_SAMPLES)]
+    return Unshuffled(texts, [0] * N_SAMPLES, tokens_per_batch=tokens_per_batch, seed=1, pad_id=0)
+
+
+class Straddling:
+    """The same order each epoch, in steps that do not divide it."""
+
+    def at(self, step):
+        return [Packed().read([i % N_SAMPLES for i in range(7 * step - 7, 7 * step)])]
+
+
+@pytest.mark.parametrize("source", [unshuffled(60), unshuffled(150), Straddling()])
+def test_an_order_that_is_the_same_each_epoch_is_found(source):
+    found = sampled(without_again(classifier(batches=source), source))
+    assert not found.holds
+    assert "in the same order" in found.words
+
+
+def test_an_epoch_of_one_step_has_no_order():
+    source = unshuffled(1000)
+    assert sampled(without_again(classifier(batches=source), source)).holds
+
+
+def test_a_few_steps_that_come_alike_twice_by_chance_hold():
+    for seed in range(8):  # two steps, in one of two orders
+        source = Bucketed([[3], [3, 4, 5, 6]] * 4, [0] * 8, tokens_per_batch=16, seed=seed, pad_id=0)
+        assert source.steps_per_epoch == 2
+        assert sampled(without_again(classifier(batches=source), source)).holds
 
 
 def test_an_epoch_that_is_not_walked_to_its_end_says_so(monkeypatch):
