@@ -248,12 +248,16 @@ def agent(arguments: list[str]) -> int:
     """Be torchrun; a failure of the workers is one line, for they have said why."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.run import main as torchrun
 
     follow_parent(signal.SIGTERM)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    _quiet("torch.distributed.elastic")
     try:
         torchrun(arguments)
+    except RendezvousError as e:
+        print(f"error: {_not_met(arguments, e)}", file=sys.stderr)
+        return ConfigError.exit_code
     except SignalException as e:
         return 128 + e.sigval
     except ChildFailedError as e:
@@ -264,6 +268,23 @@ def agent(arguments: list[str]) -> int:
             print(f"process {rank} ended with code {code}; no restart is left", file=sys.stderr)
         return code
     return 0
+
+
+def _quiet(name: str) -> None:
+    """Let a library tell of errors alone; some of its loggers have a level of their own."""
+    logging.getLogger(name).setLevel(logging.ERROR)
+    for inner in list(logging.root.manager.loggerDict):
+        if inner.startswith(f"{name}."):
+            logging.getLogger(inner).setLevel(logging.ERROR)
+
+
+def _not_met(arguments: list[str], error: Exception) -> str:
+    """Return in words that the hosts have not found each other, and what to do."""
+    names = ("--rdzv-endpoint", "--nnodes")
+    where, n = (arguments[arguments.index(k) + 1] if k in arguments else "this host" for k in names)
+    why = f": {error}" if str(error) else " in the time that --wait-seconds gives"
+    fix = "start the same command on every host, with a --rendezvous that all of them reach"
+    return f"{n} hosts did not meet at {where}{why}\n  fix: {fix}"
 
 
 if __name__ == "__main__":

@@ -83,7 +83,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 our bug, 2 your input, 3 a gate said no."""
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(_run(arguments))
+    try:
+        code = _run(arguments)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception would be printed while Python shuts down
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

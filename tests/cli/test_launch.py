@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -179,6 +181,51 @@ def test_help_names_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     for flag in ("--nproc", "--nnodes", "--rendezvous", "--max-restarts", "--wait-seconds"):
         assert flag in told
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with this repository's package."""
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_hosts_that_do_not_meet_are_one_line_and_no_traceback() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = Job(["--version"], 1, 2, 0, 1, f"127.0.0.1:{port}")
+    told = run_python("-m", "luban.cli.launch", *job.torchrun(), "--local-addr", "127.0.0.1")
+    assert told.returncode == 2
+    assert told.stderr.splitlines() == [
+        f"error: 2 hosts did not meet at 127.0.0.1:{port} in the time that --wait-seconds gives",
+        "  fix: start the same command on every host, with a --rendezvous that all of them reach",
+    ]
+
+
+def test_a_process_that_is_ended_while_it_shuts_down_says_nothing() -> None:
+    body = """
+        import atexit, os, signal
+        atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        from luban.cli.main import main
+        main(["--version"])
+    """
+    told = run_python("-c", textwrap.dedent(body))
+    assert told.stderr == ""
+    assert told.returncode in (-signal.SIGTERM, 0)
+
+
+def test_loggers_with_a_level_of_their_own_are_quiet_too() -> None:
+    inner = logging.getLogger("luban.test.library.inner")
+    inner.setLevel(logging.WARNING)
+    launch._quiet("luban.test.library")
+    assert not inner.isEnabledFor(logging.WARNING)
+    assert inner.isEnabledFor(logging.ERROR)
 
 
 @pytest.mark.slow
