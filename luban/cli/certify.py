@@ -44,14 +44,21 @@ def certify(
       luban certify train-gpt2 --stage gpt2 --json
       luban certify --task classify --data rows.jsonl.gz --model FOLDER --set train.lr=2e-5
     """
+    from luban.cli.writing import refuse_unwritable
     from luban.log import Log
     from luban.tasks.certify import training_stages
+    from luban.train.certificate import CERTIFICATE, certificates_folder
 
     log = Log(as_json=as_json)
     others = {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
     graph = _graph(recipe, task, data, others, config, sets)
-    made = [_certify(graph, name, log) for name in training_stages(graph, stage)]
-    paths = _write(made, graph, out, is_recipe=task is None)
+    names = training_stages(graph, stage)
+    paths = _paths(names, graph, out, is_recipe=task is None)
+    for path in paths:
+        refuse_unwritable(path)
+    refuse_unwritable(certificates_folder() / CERTIFICATE, fix="set LUBAN_HOME to a folder you may write to")
+    made = [_certify(graph, name, log) for name in names]
+    _write(made, paths, out)
     holds = all(c["holds"] for c in made)
     if as_json:
         log.result({"holds": holds, "files": [str(p) for p in paths], "certificates": made})
@@ -104,28 +111,26 @@ def _certify(graph: Recipe, name: str, log: Log) -> dict[str, Any]:
     raise AssertionError("the last thing that certify yields is the certificate")
 
 
-def _write(made: list[dict[str, Any]], graph: Recipe, out: Path | None, *, is_recipe: bool) -> list[Path]:
-    """Write the certificates: to `out`, else into each run's folder, or beside where it will be."""
-    from luban.files import write_json
+def _paths(names: list[str], graph: Recipe, out: Path | None, *, is_recipe: bool) -> list[Path]:
+    """Return where the certificates go: to `out`, else into each run's folder, or beside where it will be."""
     from luban.train.certificate import CERTIFICATE
 
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(
-            out, made[0] if len(made) == 1 else {"holds": all(c["holds"] for c in made), "certificates": made}
-        )
         return [out]
     if not is_recipe:  # where the run will be is not known; it brings the certificate along
         return []
-    paths = []
-    for certificate in made:
-        folder = graph.task(certificate["name"]).out
-        paths.append(
-            folder / CERTIFICATE if folder.is_dir() else folder.parent / f"{folder.name}.{CERTIFICATE}"
-        )
-        paths[-1].parent.mkdir(parents=True, exist_ok=True)
-        write_json(paths[-1], certificate)
-    return paths
+    folders = [graph.task(name).out for name in names]
+    return [f / CERTIFICATE if f.is_dir() else f.parent / f"{f.name}.{CERTIFICATE}" for f in folders]
+
+
+def _write(made: list[dict[str, Any]], paths: list[Path], out: Path | None) -> None:
+    from luban.files import write_json
+
+    if out is not None and len(made) > 1:
+        write_json(out, {"holds": all(c["holds"] for c in made), "certificates": made})
+        return
+    for path, certificate in zip(paths, made, strict=False):  # none of a --task is kept beside it
+        write_json(path, certificate)
 
 
 def _close(made: list[dict[str, Any]], paths: list[Path]) -> None:

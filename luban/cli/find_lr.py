@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def search_lr(recipe: Recipe, out: Path, log: Log) -> None:
     """Try learning rates on a copy of the model; write OUT.lr.svg and OUT.lr.jsonl, train nothing else."""
+    from luban.cli.writing import refuse_unwritable
     from luban.errors import ConfigError
     from luban.files import write_jsonl, write_text
     from luban.report.lr_chart import lr_chart
@@ -24,6 +25,9 @@ def search_lr(recipe: Recipe, out: Path, log: Log) -> None:
     use = plan.task.stage.name
     if use not in PREPARE:
         raise ConfigError(f"--task {use} has no learning rate", fix="leave --find-lr out")
+    picture, table = (out.with_name(f"{out.name}.lr.{ending}") for ending in ("svg", "jsonl"))
+    for path in (picture, table):
+        refuse_unwritable(path)
     with tempfile.TemporaryDirectory(prefix="luban-find-lr-") as folder:
         run = preparation(use)(plan.task.settings, plan.inputs, Path(folder), log).run
         found = find_lr(run, log)
@@ -32,8 +36,6 @@ def search_lr(recipe: Recipe, out: Path, log: Log) -> None:
         {"lr": lr, "loss": loss, "smoothed": smooth}
         for lr, loss, smooth in zip(found.rates, found.losses, found.smoothed, strict=True)
     ]
-    picture, table = (out.with_name(f"{out.name}.lr.{ending}") for ending in ("svg", "jsonl"))
-    out.parent.mkdir(parents=True, exist_ok=True)
     marks = {"suggested": found.suggestion, "now": used}
     write_text(picture, lr_chart(found.rates, found.losses, found.smoothed, marks))
     write_jsonl(table, rows)

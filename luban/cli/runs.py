@@ -72,6 +72,7 @@ def compare(
       luban runs compare runs/a runs/b
     """
     from luban.cli.scores import print_table
+    from luban.cli.writing import refuse_unwritable
     from luban.log import Log
     from luban.report.runs import read_run
     from luban.report.runs_page import differing_settings, scores_beside, write_comparison
@@ -79,6 +80,7 @@ def compare(
     one, other = read_run(first), read_run(second)
     settings = differing_settings(one.training.stage.settings, other.training.stage.settings)
     page = out or first.parent / f"compare-{first.name}-{second.name}.html"
+    refuse_unwritable(page)
     write_comparison(one, other, page)
     if as_json:
         differ = {name: [a, b] for name, a, b in settings}

@@ -74,14 +74,19 @@ class Certificate:
 def training_stages(recipe: Recipe, name: str | None = None) -> list[str]:
     """Return the names of the stages of a recipe that train by gradients, or the one that is named."""
     names = [t.name for t in recipe.tasks if t.stage.name in PREPARE]
-    if name is None and names:
+    if names and name is None:
         return names
-    if name in names:
-        return [name] if name else []
-    known = ", ".join(names) or "none"
+    if name is not None and name in names:
+        return [name]
+    if not names:
+        stages = ", ".join(sorted({t.stage.name for t in recipe.tasks}))
+        raise ConfigError(
+            f"nothing to certify: no stage of {recipe.name} trains by gradients ({stages})",
+            fix=f"certify what does: {', '.join(PREPARE)}",
+        )
     raise ConfigError(
-        f"{recipe.name} has no training stage {name or ''}".rstrip() + f"; those that train: {known}",
-        fix="name one of them with --stage" if names else "certify a recipe that trains a model",
+        f"{recipe.name} has no training stage {name}; those that train: {', '.join(names)}",
+        fix="name one of them with --stage",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.errors import GateError
-from luban.files import hash_json, read_json, write_json
+from luban.files import disk_errors, hash_json, read_json, write_json
 from luban.log import Log
 from luban.places import home_folder
 from luban.runner import UNFINISHED
@@ -28,9 +28,15 @@ def certificate_key(what: Mapping[str, Any]) -> str:
 def keep_certificate(certificate: Json) -> Path:
     """Remember a certificate between runs; return where."""
     path = _place(certificate["key"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, certificate)
     return path
+
+
+def certificates_folder() -> Path:
+    """Return where certificates are remembered."""
+    return home_folder() / "certificates"
 
 
 def pass_gate(out: Path, unproven: tuple[str, ...], log: Log) -> None:
@@ -74,4 +80,4 @@ def row_in_words(found: Result) -> str:
 
 
 def _place(key: str) -> Path:
-    return home_folder() / "certificates" / f"{key}.json"
+    return certificates_folder() / f"{key}.json"

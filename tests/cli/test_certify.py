@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import luban.train.saving
+from luban.errors import DiskError
 from luban.files import read_json, write_jsonl
 from tests.cli.conftest import Command
 from tests.tasks.test_classify import rows
@@ -90,6 +91,43 @@ def test_what_cannot_be_certified_is_said(command: Command, line, problem):
     assert answer.code == 2
     assert problem in answer.err
     assert "fix:" in answer.err
+
+
+def test_a_task_that_does_not_descend_has_nothing_to_certify(command: Command, data: Path):
+    answer = command("certify", "--task", "bag", "--data", data)
+    assert answer.code == 2
+    assert "nothing to certify: no stage of train trains by gradients (bag)" in answer.err
+    assert "fix: certify what does: pretrain, classify, chat, vectors" in answer.err
+
+
+@pytest.mark.parametrize(("place", "fix"), [("home", "set LUBAN_HOME"), ("out", "choose an --out")])
+@pytest.mark.parametrize("folder", ["a file", "no room"])
+def test_a_certificate_that_cannot_be_kept_is_refused_before_the_proofs(
+    command: Command, data: Path, tmp_path: Path, monkeypatch, place, fix, folder
+):
+    where = data if folder == "a file" else Path("/proc/luban")
+    if place == "home":
+        monkeypatch.setenv("LUBAN_HOME", str(where))
+    more = ("--out", where / "c.json") if place == "out" else ()
+    answer = command("certify", "--task", "classify", "--data", data, *SETTINGS, *more)
+    assert answer.code == DiskError.exit_code
+    assert f"cannot write {where}" in answer.err
+    assert f"fix: {fix}" in answer.err
+    assert "packed" not in answer.err
+
+
+def test_a_certificate_does_not_replace_a_folder(command: Command, data: Path, tmp_path: Path):
+    answer = command("certify", "--task", "classify", "--data", data, *SETTINGS, "--out", tmp_path)
+    assert f"cannot write {tmp_path}: it is a folder" in answer.err
+
+
+def test_a_search_whose_chart_cannot_be_written_is_refused_before_it(command: Command, data: Path):
+    line = ("train", "--task", "classify", "--data", data, *SETTINGS, "--find-lr")
+    for out in ("/proc/x", data / "x"):
+        answer = command(*line, "--out", out)
+        assert answer.code == DiskError.exit_code
+        assert f"cannot write {out}.lr.svg" in answer.err
+        assert "fix: choose an --out" in answer.err
 
 
 def test_a_learning_rate_is_found_and_nothing_trained(command: Command, data: Path, tmp_path: Path):

@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from luban.errors import DiskError
+
 
 def rows(n, floor, *, lr=1e-3, seed=0):
     draw = random.Random(seed)
@@ -105,3 +107,11 @@ def test_a_folder_without_a_run_says_what_could_be_meant(command, folder):
 def test_a_broken_unfinished_run_is_left_out(command, folder):
     (folder / "c.partial-0123456789ab" / "unfinished.json").write_text("{", "utf-8")
     assert "40 of 200" not in command("runs", folder).out
+
+
+@pytest.mark.parametrize("out", ["/proc/x.html", "/proc/x/y.html"])
+def test_a_page_that_cannot_be_written_is_said(command, folder, out):
+    answer = command("runs", "compare", folder / "a", folder / "c", "--out", out)
+    assert answer.code == DiskError.exit_code
+    assert f"cannot write {out}" in answer.err
+    assert "fix: choose an --out" in answer.err
