@@ -86,7 +86,7 @@ class Draft:
         with disk_errors(self.folder):
             self.place.mkdir(parents=True)
             for name, tensors in files.items():
-                _write_tensors(tensors, self.place / name)
+                write_tensors(tensors, self.place / name)
             text = json.dumps(state, indent=1, ensure_ascii=False, default=str)
             (self.place / STATE).write_text(f"{text}\n", "utf-8")
 
@@ -291,7 +291,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read: {e}", fix="remove this checkpoint") from None
 
 
-def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a file; what the disk refuses is an OSError."""
     try:
         save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path)
     except SafetensorError as e:

@@ -56,6 +56,7 @@ class Progress:
         if self._screen:
             self._screen.move(step.number, texts, left(self._n_steps - step.number, self._seconds))
         elif self.is_due(step.number):
+            seconds = self._seconds or step.seconds  # until a step is sound there is no mean
             texts["left"] = left(self._n_steps - step.number, self._seconds)
             self._log.say(
                 f"step {step.number}/{self._n_steps}  " + "  ".join(f"{k} {v}" for k, v in texts.items()),
@@ -63,9 +64,9 @@ class Progress:
                 loss=step.loss,
                 grad_norm=step.grad_norm,
                 lr=step.lr,
-                tokens_per_second=round(self._tokens / self._seconds),
+                tokens_per_second=round(self._tokens / seconds),
                 padding=round(step.padding, 4),
-                wait_share=round(self._wait / self._seconds, 4),
+                wait_share=round(self._wait / seconds, 4),
                 skipped=self._n_skipped,
                 seconds_left=round((self._n_steps - step.number) * self._seconds, 1),
                 **measured,

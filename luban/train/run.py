@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from luban.device import (
@@ -20,7 +19,7 @@ from luban.device import (
     seed_step,
     use_threads,
 )
-from luban.errors import Interrupted
+from luban.errors import DiskError, Interrupted
 from luban.files import disk_errors
 from luban.log import Log
 from luban.optim.averaging import Average
@@ -28,6 +27,7 @@ from luban.optim.build import build_optimizer
 from luban.optim.schedules import lr_at
 from luban.records import Batch, Step
 from luban.stages import Facts
+from luban.train.checkpoint import write_tensors
 from luban.train.compiling import decide, eager, leave_eager, recompiles
 from luban.train.engine import Course, Objective, train
 from luban.train.kernels import leave_kernels, use_kernels
@@ -162,14 +162,16 @@ class _Running:
         if step.bad and not self.saver.precision.may_overflow:
             state.n_skipped += 1
             problem = f"step {step.number}: loss is {step.loss}, gradient norm is {step.grad_norm}"
-            path = _keep(step, out)
+            kept = _keep(step, out)
             refuse_broken(self.run.model, self.ranks, step.number, self.saver.saved_step)
             if state.n_skipped > settings.max_skipped_steps:
                 raise DivergedError(
                     f"{problem}; {state.n_skipped} steps without a finite gradient, weights not updated",
-                    fix=f"lower lr, raise warmup_share, or inspect the batch, saved as {path}",
+                    fix=f"lower lr, raise warmup_share, or inspect the batch, {kept}",
                 )
-            log.warn(f"{problem}; skipped, {state.n_skipped} of at most {settings.max_skipped_steps}: {path}")
+            log.warn(
+                f"{problem}; skipped, {state.n_skipped} of at most {settings.max_skipped_steps}; batch {kept}"
+            )
 
     def measure(self) -> dict[str, float]:
         """Return what is too dear to measure at every step."""
@@ -249,8 +251,8 @@ def _row(step: Step) -> dict[str, Any]:
     } | ({"skipped": True} if step.bad else {})
 
 
-def _keep(step: Step, out: Path) -> Path:
-    """Save the batches of a bad step, so that they can be looked at."""
+def _keep(step: Step, out: Path) -> str:
+    """Save the batches of a bad step, so that they can be looked at; return in words where they are."""
     tensors = {
         f"{i}.{name}": getattr(batch, name).contiguous()
         for i, batch in enumerate(step.bad)
@@ -258,9 +260,12 @@ def _keep(step: Step, out: Path) -> Path:
         if getattr(batch, name) is not None
     }
     path = out / f"bad-step-{step.number:07d}.safetensors"
-    with disk_errors(path):
-        save_file(tensors, path)
-    return path
+    try:
+        with disk_errors(path):
+            write_tensors(tensors, path)
+    except DiskError as e:  # a look at the batch is not worth the run
+        return f"not saved: {e.problem}"
+    return f"saved as {path}"
 
 
 def _interrupted(step: int, n_steps: int, saved_step: int, signal: int) -> Interrupted:

@@ -218,8 +218,11 @@ class ShardSaver(FirstSaver):
         if problem:
             return f"no checkpoint at step {step}: {problem}; training goes on"
         self.saved_step = step
-        if self._ranks.is_first:
-            prune_checkpoints(self._root, self._keep_last)
+        try:
+            if self._ranks.is_first:
+                prune_checkpoints(self._root, self._keep_last)
+        except DiskError as e:
+            return f"older checkpoints not removed: {e.problem}; training goes on"
         return ""
 
     def _write(self, folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> str:

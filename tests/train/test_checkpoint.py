@@ -70,7 +70,7 @@ def test_weights_buffers_and_optimizer_come_back_bit_for_bit(tmp_path, trained):
 def test_a_write_that_fails_leaves_no_trace_and_the_old_one_whole(tmp_path, trained, monkeypatch):
     folder = save(tmp_path, 3, *trained)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(checkpoint, "_write_tensors", full_disk)
+    monkeypatch.setattr(checkpoint, "write_tensors", full_disk)
     with pytest.raises(DiskError, match="no space left"):
         checkpoint.save_checkpoint(folder, {checkpoint.MODEL: {}}, {})
     assert sorted(tmp_path.rglob("*")) == before
@@ -83,7 +83,7 @@ def full_disk(*args):
 
 def test_a_full_disk_is_told_apart_from_other_refusals_of_safetensors(tmp_path):
     with pytest.raises(OSError, match=os.strerror(errno.ENOENT)) as e:
-        checkpoint._write_tensors({"w": torch.ones(2)}, tmp_path / "absent" / "model.safetensors")
+        checkpoint.write_tensors({"w": torch.ones(2)}, tmp_path / "absent" / "model.safetensors")
     assert e.value.errno == errno.ENOENT
 
 

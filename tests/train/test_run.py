@@ -17,6 +17,7 @@ from luban.errors import ConfigError, DataError, Interrupted, LubanError
 from luban.log import Log
 from luban.records import Batch, Loss
 from luban.train import checkpoint
+from luban.train import run as run_module
 from luban.train.watching import DivergedError
 from tests.train.toy_run import Rows, Toy, objective, run
 
@@ -259,8 +260,8 @@ class FullDisk:
     """Refuses writes of tensors while `full`."""
 
     def __init__(self, monkeypatch):
-        self.full, self.plain = False, checkpoint._write_tensors
-        monkeypatch.setattr(checkpoint, "_write_tensors", self)
+        self.full, self.plain = False, checkpoint.write_tensors
+        monkeypatch.setattr(checkpoint, "write_tensors", self)
 
     def __call__(self, tensors, path):
         if self.full:
@@ -323,6 +324,27 @@ def test_a_step_that_diverges_leaves_its_batch_beside_the_run(tmp_path):
     saved = load_file(tmp_path / "bad-step-0000001.safetensors")
     assert torch.equal(saved["1.tokens"], Rows(2).at(1)[1].tokens)
     assert rows(tmp_path)[-1]["loss"] is None, "JSON has no word for infinity"
+
+
+@pytest.mark.parametrize("max_skipped_steps", [99, 0])
+def test_a_disk_too_full_for_a_bad_batch_does_not_end_the_run(
+    tmp_path, monkeypatch, capsys, max_skipped_steps
+):
+    def faulty(model, batch):
+        loss = objective(model, batch)
+        return Loss(loss.total * float("inf"), loss.n_targets)
+
+    def full(tensors, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_module, "write_tensors", full)
+    if max_skipped_steps:
+        run(tmp_path, objective=faulty, max_skipped_steps=max_skipped_steps, log=Log())
+        assert "batch not saved: no space left while writing" in capsys.readouterr().err
+        return
+    with pytest.raises(DivergedError) as e:
+        run(tmp_path, objective=faulty, max_skipped_steps=max_skipped_steps)
+    assert "not saved: no space left" in e.value.fix
 
 
 def test_weights_that_are_not_finite_stop_the_run_and_never_reach_a_checkpoint(tmp_path):

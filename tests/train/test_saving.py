@@ -230,7 +230,7 @@ def test_best_weights_that_fail_in_the_background_stay_in_memory_and_hold_the_ch
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, where: str, module: Any
 ) -> None:
     session = Session(tmp_path, log=Log())
-    name = "_sync" if module is files else "_write_tensors"
+    name = "_sync" if module is files else "write_tensors"
     disk = BadDisk(monkeypatch, module, name, "best-0000001")
     disk.number = errno.ENOSPC
     session.step()

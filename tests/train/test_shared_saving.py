@@ -12,13 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from luban.errors import DiskError
 from luban.log import Log
 from luban.objectives.next_token import next_token
 from luban.records import Batch
+from luban.train import shared_saving
 from luban.train.joining import joined
+from luban.train.precision import Precision
+from luban.train.ranks import ALONE
 from luban.train.run import CHECKPOINTS, Run, run_training
 from luban.train.settings import ParallelSettings, TrainSettings
 from luban.train.sharded import SHARDS
+from luban.train.shared_saving import ShardSaver
 from tests.train.crew import Crew
 from tests.train.test_parallel import Rows, build
 
@@ -87,6 +92,24 @@ def test_processes_without_a_common_disk_go_on_where_the_first_one_saved(crew: C
         assert again["best"] == facts["best"]
     rows = [json.loads(line) for line in (tmp_path / "b" / "metrics.jsonl").open()]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5]
+
+
+def test_a_disk_that_does_not_let_go_of_old_parts_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(root: Path, keep_last: int) -> None:
+        raise DiskError("the disk failed", fix="look at it")
+
+    monkeypatch.setattr(shared_saving, "prune_checkpoints", refuse)
+    monkeypatch.setattr(ShardSaver, "_write", lambda *arguments: "")
+    model = torch.nn.Linear(1, 1)
+    saver = ShardSaver(
+        model, torch.optim.SGD(model.parameters()), None, Precision(torch.device("cpu"), torch.float32),
+        tmp_path, Log(quiet=True), ALONE,
+    )  # fmt: skip
+    warning = saver._keep_step({}, {"step": 3, "best": {"step": 3}})
+    assert warning == "older checkpoints not removed: the disk failed; training goes on"
+    assert saver.saved_step == 3
 
 
 @pytest.mark.parametrize(("n", "parallel"), [(2, {"shard": 0}), (4, {"shard": 2, "tensor": 2})])
