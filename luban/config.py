@@ -216,13 +216,31 @@ def _describe(cls: type[Any], path: KeyPath) -> str:
     kind: Any = cls
     for key in path:
         members = [m for m in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(m)]
-        if not members:
+        if members:
+            kind = typing.get_type_hints(members[0], include_extras=True).get(key, kind)
+        elif key.isdigit() and typing.get_origin(kind) in (tuple, list):
+            kind = typing.get_args(kind)[0]
+        else:
             break
-        kind = typing.get_type_hints(members[0], include_extras=True).get(key, kind)
-    if typing.get_origin(kind) is typing.Annotated:
-        kind = typing.get_args(kind)[0]
-    if typing.get_origin(kind) is typing.Literal:
-        return "one of: " + ", ".join(map(str, typing.get_args(kind)))
-    text = kind.__name__ if isinstance(kind, type) else str(kind)
+    return _in_words(kind)
+
+
+def _in_words(kind: Any) -> str:
+    """Return what values a type takes: "a number above 0", "one of: a, b"."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return " ".join([_in_words(inner[0]), " and ".join(_bounds(inner[1:]))]).rstrip()
+    if origin is typing.Literal:
+        return "one of: " + ", ".join(map(str, inner))
+    if origin in (tuple, list) and (origin is list or inner[1:] == (...,)):
+        return f"a list, each member {_in_words(inner[0])}"
+    text = kind.__name__ if isinstance(kind, type) and not inner else str(kind)
     words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
     return words.get(text, f"a value of type {text.replace('typing.', '')}")
+
+
+def _bounds(notes: tuple[Any, ...]) -> list[str]:
+    """Return the limits among the notes of an annotated type, in words."""
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+    limits = [limit for note in notes for limit in (note, *getattr(note, "metadata", ()))]
+    return [f"{words[k]} {getattr(limit, k):g}" for limit in limits for k in words if hasattr(limit, k)]

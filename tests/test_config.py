@@ -22,6 +22,8 @@ class Outer:
     model: Inner | None = None
     inner: Inner = field(default_factory=Inner)
     freeze: tuple[str, ...] = ()
+    kinds: tuple[Literal["a", "b"], ...] = ()
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
 def made(text: str) -> Outer:
@@ -60,7 +62,11 @@ def test_settings_are_typed_frozen_and_complete() -> None:
         ("steps: 1.5", "run.yaml:1: train.steps = 1.5: should be a valid integer\n  fix: give train.steps a whole number"),
         ("steps: '3'", 'run.yaml:1: train.steps = "3": should be a valid integer\n  fix: give train.steps a whole number'),
         ("steps: true", "run.yaml:1: train.steps = true: should be a valid integer\n  fix: give train.steps a whole number"),
-        ("lr: -1", "run.yaml:1: train.lr = -1: should be greater than 0\n  fix: give train.lr a number"),
+        ("lr: -1", "run.yaml:1: train.lr = -1: should be greater than 0\n  fix: give train.lr a number above 0"),
+        ("share: 2", "run.yaml:1: train.share = 2: should be less than 1\n  fix: give train.share a number of at least 0 and below 1"),
+        ("inner: {dim: 0}", "run.yaml:1: train.inner.dim = 0: should be greater than or equal to 1\n  fix: give train.inner.dim a whole number of at least 1"),
+        ("kinds: [a, c]", "run.yaml:1: train.kinds.1 = \"c\": should be 'a' or 'b'\n  fix: give train.kinds.1 one of: a, b"),
+        ("kinds: a", 'run.yaml:1: train.kinds = "a": should be a valid array\n  fix: give train.kinds a list, each member one of: a, b'),
         ("\n\ninner: {kind: gate}", "run.yaml:3: train.inner.kind = \"gate\": should be 'plain' or 'gated'\n  fix: give train.inner.kind one of: plain, gated"),
         ("lr: 1\nlr: 2", "run.yaml:2: lr is given twice\n  fix: keep one"),
     ],
