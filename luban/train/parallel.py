@@ -33,7 +33,7 @@ def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Calla
     n_shards, n_tensor = ranks.mesh["shard"].size(), ranks.mesh["tensor"].size()
     if n_shards == n_tensor == 1:
         return _nothing
-    refuse_unproven(settings)
+    refuse_what_needs_whole_matrices(settings)
     before = _remember(model)
     plan = tensor_plan(model, n_tensor) if n_tensor > 1 else {}
     if plan:
@@ -48,7 +48,7 @@ def distribute(model: nn.Module, ranks: Ranks, settings: TrainSettings) -> Calla
     return lambda: _gather(model, before)
 
 
-def refuse_unproven(settings: TrainSettings) -> None:
+def refuse_what_needs_whole_matrices(settings: TrainSettings) -> None:
     """Refuse what needs whole matrices, where a process has only a part of them."""
     if settings.optimizer in ("muon", "adafactor"):
         raise ConfigError(

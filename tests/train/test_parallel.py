@@ -24,7 +24,7 @@ from luban.optim.groups import parameter_groups
 from luban.records import IGNORE, Batch, Loss
 from luban.train.engine import Course, train
 from luban.train.joining import joined
-from luban.train.parallel import distribute, group_by_kind, refuse_unproven, settle, whole
+from luban.train.parallel import distribute, group_by_kind, refuse_what_needs_whole_matrices, settle, whole
 from luban.train.plans import tensor_plan
 from luban.train.settings import ParallelSettings, TrainSettings
 from tests.train.crew import Crew
@@ -172,6 +172,49 @@ def test_spread_over_processes_a_model_learns_what_it_learns_in_one(
         assert all(torch.equal(answer[3][k], answers[0][3][k]) for k in answer[3])
 
 
+@dataclass(frozen=True)
+class Lone(Rows):
+    """A step of one row, which cannot be dealt out."""
+
+    def at(self, step: int) -> list[Batch]:
+        batch = self.batch(step, 0)
+        return [Batch(batch.tokens[:1], batch.documents[:1], batch.targets[:1], (0,))]
+
+
+def descend_plainly(rows: Rows, grad_noise: float) -> Any:
+    """Descend by the gradient itself; return losses, gradient norms, targets, and the weights."""
+    settings = TrainSettings(steps=3, lr=0.1, grad_noise=grad_noise, device="cpu")
+    model = build("gpt2")
+    with joined(settings) as ranks:
+        distribute(model, ranks, settings)
+        course = Course(
+            model=model, batches=rows, objective=next_token, optimizer=plain(model, settings),
+            lr_at=lambda _: settings.lr, settings=settings, ranks=ranks,
+        )  # fmt: skip
+        curve = [(step.loss, step.grad_norm, step.n_targets) for step in train(course)]
+    return curve, {k: t.detach().clone() for k, t in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "grad_noise"),
+    [
+        pytest.param(Rows("gpt2", 3), 0.1, id="noise on the gradient"),
+        pytest.param(Lone("gpt2", 1), 0.0, id="fewer rows than processes"),
+    ],
+)
+def test_processes_neither_drift_apart_nor_count_a_row_twice(
+    crew: Crew, rows: Rows, grad_noise: float
+) -> None:
+    curve, weights = descend_plainly(rows, grad_noise)
+    answers = crew.run(2, descend_plainly, rows, grad_noise)
+    for its_curve, its_weights in answers:
+        for mine, theirs in zip(its_curve, curve, strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+        for name, tensor in its_weights.items():
+            torch.testing.assert_close(tensor, weights[name], rtol=1e-5, atol=1e-5, msg=name)
+            assert torch.equal(tensor, answers[0][1][name]), name
+
+
 @pytest.mark.parametrize(
     ("family", "changes", "n", "message"),
     [
@@ -212,4 +255,4 @@ def test_a_layer_that_was_replaced_is_refused() -> None:
 )
 def test_rules_that_need_whole_matrices_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        refuse_unproven(TrainSettings(**changes))
+        refuse_what_needs_whole_matrices(TrainSettings(**changes))
