@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,15 +15,18 @@ from torch import Tensor
 from luban.errors import DiskError
 from luban.log import Log
 from luban.objectives.next_token import next_token
+from luban.optim.build import build_optimizer
 from luban.records import Batch
 from luban.train import shared_saving
+from luban.train.checkpoint import optimizer_tensors
 from luban.train.joining import joined
-from luban.train.precision import Precision
+from luban.train.parallel import distribute, group_by_kind
+from luban.train.precision import Precision, choose_precision
 from luban.train.ranks import ALONE
 from luban.train.run import CHECKPOINTS, Run, run_training
 from luban.train.settings import ParallelSettings, TrainSettings
 from luban.train.sharded import SHARDS
-from luban.train.shared_saving import ShardSaver
+from luban.train.shared_saving import ShardSaver, choose_saver
 from tests.train.crew import Crew
 from tests.train.test_parallel import Rows, build
 
@@ -138,3 +141,30 @@ def test_a_run_goes_on_in_another_number_of_processes(crew: Crew, tmp_path: Path
     for name in whole:
         torch.testing.assert_close(weights[name], whole[name], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(others[name], whole[name], rtol=1e-4, atol=1e-4)
+
+
+def resumed(out: Path, optimizer: Literal["adam", "adamw"]) -> tuple[int, float]:
+    """Resume; return the step reached, and the sum of all that the optimizer remembers."""
+    parallel = ParallelSettings(shard=0)
+    settings = dataclasses.replace(SETTINGS, parallel=parallel, optimizer=optimizer, on_change="continue")
+    model = build("llama", n_kv_heads=2, dropout=0.1)
+    with joined(settings) as ranks:
+        gather = distribute(model, ranks, settings)
+        rule = build_optimizer(model, settings)
+        group_by_kind(rule)
+        kept = (model, rule, None, choose_precision(settings.precision, torch.device("cpu")))
+        with choose_saver(ranks, *kept, out / CHECKPOINTS, Log(quiet=True)) as saver:
+            state = saver.resume(settings)
+        remembered = sum(float(t.abs().sum()) for t in optimizer_tensors(model, rule).values())
+        gather()
+    return state.step, remembered
+
+
+@pytest.mark.parametrize(("optimizer", "is_kept"), [("adamw", True), ("adam", False)])
+def test_another_optimizer_takes_over_nothing_from_the_parts_of_the_one_before(
+    crew: Crew, tmp_path: Path, optimizer: str, is_kept: bool
+) -> None:
+    crew.run(2, run, tmp_path, {"shard": 0}, 5)
+    for step, remembered in crew.run(2, resumed, tmp_path, optimizer):
+        assert step == 4
+        assert (remembered > 0) is is_kept
