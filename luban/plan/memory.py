@@ -26,6 +26,9 @@ REST = 450_000_000
 BACKWARD = 2
 """The widest activations of one layer exist so many times more while its gradient is computed."""
 
+SHORTEST = 32
+"""No shorter rows are proposed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
@@ -69,6 +72,8 @@ class Load:
     adapts: bool = False
     """Whether only adapters learn."""
     keep_last: int = 2
+    length_name: str = "context"
+    """The setting that bounds the length of rows."""
 
     @property
     def memory(self) -> Memory:
@@ -145,6 +150,7 @@ def load_of(config: ModelConfig, settings: Mapping[str, Any]) -> Load:
         recompute=settings["recompute"],
         adapts=bool(lora),
         keep_last=settings["keep_last"],
+        length_name="context" if settings.get("context") else "max_len",
     )
 
 
@@ -165,7 +171,7 @@ def smaller(load: Load) -> Iterator[tuple[str, Load]]:
     """Yield changes that need less memory, in words, the cheapest first.
 
     Smaller micro-batches cost nothing but speed, and the result stays; computing again costs a third of
-    the time at most; what comes after learns otherwise.
+    the time at most; what comes after learns otherwise, and shorter rows read less at once.
     """
     splits = list(_splits(load))
     yield from splits
@@ -185,6 +191,8 @@ def smaller(load: Load) -> Iterator[tuple[str, Load]]:
             f"freeze most weights, or train adapters (LoRA); {also}",
             dataclasses.replace(least, learning=few, matrices=min(few, load.matrices)),
         )
+    for length, shorter in _shorter(least):
+        yield f"{load.length_name} = {length}, {also}", shorter
 
 
 def what_fits(load: Load, room: int) -> str:
@@ -198,8 +206,9 @@ def what_fits(load: Load, room: int) -> str:
 def _splits(load: Load) -> Iterator[tuple[str, Load]]:
     name, value = load.size
     least = 1 if name == "batch_size" else load.length
-    parts = 2
-    while value // parts >= least and value % parts == 0:
+    for parts in range(2, value // max(1, least) + 1):
+        if value % parts:
+            continue
         n_micro = load.n_micro_batches * parts
         changed = dataclasses.replace(
             load,
@@ -208,7 +217,15 @@ def _splits(load: Load) -> Iterator[tuple[str, Load]]:
             size=(name, value // parts),
         )
         yield f"{name} = {value // parts} with n_micro_batches = {n_micro}", changed
-        parts *= 2
+
+
+def _shorter(load: Load) -> Iterator[tuple[int, Load]]:
+    """Yield lengths of rows, each half the one before, and the load with rows cut to it."""
+    length = load.length // 2
+    while length >= SHORTEST:
+        positions = max(length, load.positions * length // load.length)
+        yield length, dataclasses.replace(load, length=length, positions=positions)
+        length //= 2
 
 
 def _activations(load: Load) -> int:

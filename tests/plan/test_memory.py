@@ -91,6 +91,18 @@ def test_the_cheapest_change_that_fits_is_named() -> None:
     assert what_fits(made, 1000) == "take a smaller model, or a machine with more memory"
 
 
+def test_rows_beyond_all_measure_are_answered_with_smaller_batches_then_shorter_rows() -> None:
+    made = load(batch_size=4000, context=100_000)
+    states = made.memory.weights * 4 + made.memory.rest + made.memory.logits
+    one_row = dataclasses.replace(made, positions=100_000)
+    assert what_fits(made, one_row.memory.total) == "set batch_size = 1 with n_micro_batches = 4000"
+    told = what_fits(made, states + 20_000_000)
+    assert told.startswith("set context = ")
+    assert told.endswith("recompute = all, batch_size = 1 with n_micro_batches = 4000")
+    odd = load(batch_size=15)
+    assert what_fits(odd, next(iter(smaller(odd)))[1].memory.total).startswith("set batch_size = 5 ")
+
+
 def test_every_change_needs_less_than_the_run_itself() -> None:
     made = load(batch_size=8)
     assert all(changed.memory.total < made.memory.total for _, changed in smaller(made))
