@@ -7,20 +7,28 @@ from typing import Any
 
 MAX_CLASSES = 20
 """Confusion matrices with more classes are not printed; scores.json has them whole."""
+WHOLE = 100_000
+"""Columns that hold every cell."""
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table to stdout: the last column is read as text, the others as they are."""
+    """Print a table to stdout: the last column is read as text, the others as they are.
+
+    Only on a terminal are lines bound to its width; a program or a file gets every cell whole.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i in (0, len(header) - 1) else "right")
+        table.add_column(name, justify="left" if i in (0, len(header) - 1) else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()
+    if not console.is_terminal:
+        unbound = console.options.update(max_width=WHOLE)
+        console.width = max(console.width, console.measure(table, options=unbound).maximum)
     if title:
         console.print(Text(f"\n{title}", style="bold"))
     console.print(table)

@@ -65,6 +65,16 @@ def test_finished_and_unfinished_runs_are_listed_and_other_stages_are_not(comman
     assert "unfinished" in lines["c"]
 
 
+def test_a_narrow_pipe_cuts_no_name(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "a_run_with_a_name_that_says_all_that_was_tried_in_it"
+    write_run(tmp_path / name)
+    [line] = [line for line in command("runs", tmp_path).out.splitlines() if "accuracy" in line]
+    assert line.split()[0] == name
+    assert "done" in line
+    assert "…" not in line
+
+
 def test_programs_get_a_line_for_each_run_in_the_order_asked_for(command, folder):
     answer = command("runs", folder, "--sort", "best", "--json")
     told = [json.loads(line) for line in answer.out.splitlines()]
