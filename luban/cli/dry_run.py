@@ -68,6 +68,18 @@ def forecast(plan: Plan, log: Log) -> None:
         _print(row)
     _refuse_memory(found.peak, free, load)
     _refuse_disk(disk, plan.task.out)
+    _refuse_unproven(plan)
+
+
+def _refuse_unproven(plan: Plan) -> None:
+    """Refuse what the gate would refuse: a run that `luban certify` has found broken."""
+    from luban.train.certificate import would_refuse
+
+    task = plan.task
+    what = {"stage": task.stage.name, "name": task.name, "settings": resolved(task.settings)}
+    what |= {"inputs": dict(plan.input_keys), "code": plan.code}
+    if refused := would_refuse(what, task.settings.unproven):
+        raise refused
 
 
 def _probe(plan: Plan, folder: Path) -> tuple[Probe, float]:

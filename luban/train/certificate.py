@@ -51,19 +51,36 @@ def pass_gate(out: Path, unproven: tuple[str, ...], log: Log) -> None:
     if not path.is_file():
         return
     certificate = read_json(path)
-    failed = [p for p in certificate["properties"] if p["verdict"] == "fails"]
-    needed = [p for p in failed if p["name"] not in unproven]
-    if needed:
-        first, names = needed[0], ", ".join(p["name"] for p in failed)
-        raise GateError(
-            f"{what['name']} is not {first['name']}, as `luban certify` found: {first['words']} "
-            f"({difference_in_words(first)})",
-            fix=f"mend it and certify again, or train all the same: --set {what['name']}.unproven=[{names}]",
-        )
+    if refused := _refusal(what, certificate, unproven):
+        raise refused
+    failed = _failed(certificate)
     held = [p["name"] for p in certificate["properties"] if p["verdict"] == "holds"]
     without = f"; going on though not {', '.join(p['name'] for p in failed)}" if failed else ""
     log.say(f"{what['name']}: certified: {', '.join(held)}{without}", certified=held)
     write_json(out / CERTIFICATE, certificate)
+
+
+def would_refuse(what: Mapping[str, Any], unproven: tuple[str, ...]) -> GateError | None:
+    """Return what the gate would say to a run: its name, stage, code, settings and inputs."""
+    path = _place(certificate_key(what))
+    return _refusal(what, read_json(path), unproven) if path.is_file() else None
+
+
+def _refusal(what: Mapping[str, Any], certificate: Json, unproven: tuple[str, ...]) -> GateError | None:
+    failed = _failed(certificate)
+    needed = [p for p in failed if p["name"] not in unproven]
+    if not needed:
+        return None
+    first, names = needed[0], ", ".join(p["name"] for p in failed)
+    return GateError(
+        f"{what['name']} is not {first['name']}, as `luban certify` found: {first['words']} "
+        f"({difference_in_words(first)})",
+        fix=f"mend it and certify again, or train all the same: --set {what['name']}.unproven=[{names}]",
+    )
+
+
+def _failed(certificate: Json) -> list[Json]:
+    return [p for p in certificate["properties"] if p["verdict"] == "fails"]
 
 
 def difference_in_words(found: Mapping[str, Any]) -> str:

@@ -68,10 +68,11 @@ def test_a_refuted_run_is_refused_and_goes_on_by_name(
     last = json.loads(answer.out.splitlines()[-1])
     assert last["holds"] is False
     assert read_json(tmp_path / "c.json") == last["certificates"][0]
-    refused = command("train", *line, "--out", out)
-    assert refused.code == 3
-    assert "train is not resumed, as `luban certify` found" in refused.err
-    assert "--set train.unproven=[resumed]" in refused.err
+    for more in (("--dry-run",), ()):
+        refused = command("train", *line, "--out", out, *more)
+        assert refused.code == 3
+        assert "train is not resumed, as `luban certify` found" in refused.err
+        assert "--set train.unproven=[resumed]" in refused.err
     assert command("train", *line, "--out", out, "--set", "train.unproven=[resumed]").code == 0
     assert not read_json(out / "certificate.json")["holds"]
 
