@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from luban.data.epochs import Epochs
 from luban.data.order import endless, permute
 from luban.data.shards import open_shard
 from luban.errors import DataError
@@ -131,19 +131,12 @@ class Bucketed:
         self._targets = np.asarray(targets, np.int64)
         self.tokens_per_batch, self.seed, self.pad_id = tokens_per_batch, seed, pad_id
         self.n_micro_batches = n_micro_batches
-        self._first_steps = [0]  # how many steps came before each epoch; grows as epochs are reached
-        self._plan: tuple[int, list[Array]] = (-1, [])
-        self._lock = threading.Lock()
-        self.steps_per_epoch = len(self._plan_of(0))
+        self._epochs = Epochs(self._plan)
+        self.steps_per_epoch = self._epochs.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return the micro-batches of a step, counted from 1; steps tile the epochs exactly."""
-        with self._lock:
-            while self._first_steps[-1] < step:
-                n_steps = len(self._plan_of(len(self._first_steps) - 1))
-                self._first_steps.append(self._first_steps[-1] + n_steps)
-            epoch = int(np.searchsorted(self._first_steps, step, "left")) - 1
-            rows = self._plan_of(epoch)[step - 1 - self._first_steps[epoch]]
+        rows = self._epochs.at(step)
         return [self.read(part) for part in np.array_split(rows, min(self.n_micro_batches, len(rows)))]
 
     def in_order(self) -> Iterator[Batch]:
@@ -166,13 +159,8 @@ class Bucketed:
             tuple(rows.tolist()),
         )
 
-    def _plan_of(self, epoch: int) -> list[Array]:
-        """Return the rows of each step of an epoch; the last epoch asked for is kept."""
-        if self._plan[0] != epoch:
-            self._plan = (epoch, self._make_plan(epoch))
-        return self._plan[1]
-
-    def _make_plan(self, epoch: int) -> list[Array]:
+    def _plan(self, epoch: int) -> list[Array]:
+        """Return the rows of each step of an epoch."""
         n, budget = len(self.lengths), self.tokens_per_batch * self.n_micro_batches
         order = permute(np.arange(n), n, self.seed, 2 * epoch)
         rows_per_step = max(1, budget // max(1, int(self.lengths.mean())))

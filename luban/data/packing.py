@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import bisect
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from luban.data.epochs import Epochs
 from luban.data.order import permute
 from luban.errors import DataError
 from luban.records import IGNORE, Batch
@@ -49,19 +49,12 @@ class PackedRows:
         self.tokens_per_batch, self.n_micro_batches = tokens_per_batch, n_micro_batches
         self.seed, self.pad_id = seed, pad_id
         self.n_targets = int(self._supervised.sum())
-        self._first_steps = [0]  # how many steps came before each epoch; grows as epochs are reached
-        self._plan: tuple[int, list[Lines]] = (-1, [])
-        self._lock = threading.Lock()
-        self.steps_per_epoch = len(self._plan_of(0))
+        self._epochs = Epochs(self._plan)
+        self.steps_per_epoch = self._epochs.steps_per_epoch
 
     def at(self, step: int) -> list[Batch]:
         """Return the micro-batches of a step, counted from 1; steps tile the epochs exactly."""
-        with self._lock:
-            while self._first_steps[-1] < step:
-                n_steps = len(self._plan_of(len(self._first_steps) - 1))
-                self._first_steps.append(self._first_steps[-1] + n_steps)
-            epoch = bisect.bisect_left(self._first_steps, step) - 1
-            lines = self._plan_of(epoch)[step - 1 - self._first_steps[epoch]]
+        lines = self._epochs.at(step)
         n = min(self.n_micro_batches, len(lines))
         return [self.read(lines[i::n]) for i in range(n)]
 
@@ -90,13 +83,7 @@ class PackedRows:
             torch.from_numpy(tokens), torch.from_numpy(documents), torch.from_numpy(targets), ids_of_rows
         )
 
-    def _plan_of(self, epoch: int) -> list[Lines]:
-        """Return the lines of each step of an epoch; the last epoch asked for is kept."""
-        if self._plan[0] != epoch:
-            self._plan = (epoch, self._make_plan(epoch))
-        return self._plan[1]
-
-    def _make_plan(self, epoch: int) -> list[Lines]:
+    def _plan(self, epoch: int) -> list[Lines]:
         n, budget = len(self._lengths), self.tokens_per_batch * self.n_micro_batches
         order = permute(np.arange(n), n, self.seed, 2 * epoch)
         n_chunks = max(1, round(sum(self._lengths) / (CHUNK_STEPS * budget)))

@@ -72,15 +72,15 @@ def test_threads_see_the_same_batches(prefix: Path) -> None:
 
 def test_threads_that_meet_while_epochs_are_counted_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = [bucketed(skewed(60), budget=256).at(s) for s in range(1, 80)]
-    quick = Bucketed._make_plan
+    quick = Bucketed._plan
 
     def slow(self: Bucketed, epoch: int) -> list[np.ndarray]:
         time.sleep(0.002)
         return quick(self, epoch)
 
-    n_steps = {len(bucketed(skewed(60), budget=256)._plan_of(epoch)) for epoch in range(5)}
+    n_steps = {len(bucketed(skewed(60), budget=256)._plan(epoch)) for epoch in range(5)}
     assert len(n_steps) > 1  # or a miscount would not show
-    monkeypatch.setattr(Bucketed, "_make_plan", slow)
+    monkeypatch.setattr(Bucketed, "_plan", slow)
     rows = bucketed(skewed(60), budget=256)
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(rows.at, range(79, 0, -1)))[::-1]
@@ -192,7 +192,7 @@ def test_every_epoch_of_rows_has_each_row_once_and_steps_tile() -> None:
         assert sorted(seen) == list(range(300))
         orders.append(seen)
     assert len({tuple(o) for o in orders}) == 4
-    assert rows.steps_per_epoch == len(rows._plan_of(0))
+    assert rows.steps_per_epoch == len(rows._plan(0))
     fresh = bucketed(skewed(300), budget=256)
     assert same(fresh.at(step), rows.at(step))
     assert same(fresh.at(1), rows.at(1))

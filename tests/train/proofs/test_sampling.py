@@ -85,7 +85,7 @@ class Unshuffled(Bucketed):
     """Goes through the first epoch's plan again and again."""
 
     def at(self, step):
-        plan = self._plan_of(0)
+        plan = self._plan(0)
         rows = plan[(step - 1) % len(plan)]
         return [self.read(part) for part in np.array_split(rows, min(self.n_micro_batches, len(rows)))]
 
