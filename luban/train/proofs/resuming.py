@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,9 +92,8 @@ def _run(subject: Subject, settings: TrainSettings, out: Path, stop: int) -> dic
     )
     n_threads = torch.get_num_threads()
     try:
-        run_training(run, out, Log(quiet=True))
-    except _Stopped:
-        pass
+        with contextlib.suppress(_Stopped):  # the stop that was asked for
+            run_training(run, out, Log(quiet=True))
     finally:
         torch.set_num_threads(n_threads)
     return {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
