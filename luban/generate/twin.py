@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from luban import native
 from luban.models.attention import Scene, SelfAttention
 from luban.models.block import Block
 from luban.models.cache import LayerCache
 from luban.models.heads import TokensHead
 from luban.models.mlp import ACTIVATIONS
 from luban.models.norms import RMSNorm
-from luban.native import Products, ThinBlock, ThinLinear
+from luban.native import tensors as native
+from luban.native.tensors import Products, ThinBlock, ThinLinear
 
 M = TypeVar("M", bound=nn.Module)
 

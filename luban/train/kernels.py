@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import native
 from luban.device import is_on_host
 from luban.errors import ConfigError
+from luban.native import tensors as native
 from luban.train.precision import Precision
 from luban.train.ranks import ALONE, Ranks
 

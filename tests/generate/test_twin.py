@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from luban import native
 from luban.generate import SamplingSettings, generate
 from luban.generate.twin import FastBlock, FastLinear, fast_twin
 from luban.models.cache import Cache
+from luban.native import tensors as native
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=8)
 DECODERS = ["gpt2", "llama", "qwen2", "qwen3", "recurrent"]

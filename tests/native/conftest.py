@@ -1,6 +1,6 @@
 import pytest
 
-from luban import native
+from luban.native import tensors as native
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luban import native
+from luban.native import tensors as native
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luban.native import Products, ThinBlock, ThinLinear
+from luban.native.tensors import Products, ThinBlock, ThinLinear
 from tests.native.test_attention import Past, expected
 
 pytestmark = pytest.mark.usefixtures("kernels")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from luban.native import ThinLinear
+from luban.native.tensors import ThinLinear
 
 
 def half(*shape):

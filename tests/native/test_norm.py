@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from luban import native
+from luban.native import tensors as native
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from luban import native
 from luban.models.rotary import rotate
+from luban.native import tensors as native
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

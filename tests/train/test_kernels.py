@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 import torch
 
-from luban import native
 from luban.errors import ConfigError, Interrupted
 from luban.models.build import build_model
 from luban.models.families import FAMILIES
+from luban.native import tensors as native
 from luban.objectives.next_token import next_token
 from luban.train.kernels import Choice, leave_kernels, use_kernels
 from luban.train.precision import Precision

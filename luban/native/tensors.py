@@ -1,4 +1,4 @@
-"""Kernels in C++ for work that PyTorch is slow at on a CPU, each with the same result as its PyTorch form."""
+"""The kernels that work on PyTorch's tensors, each with the same result as its PyTorch form."""
 
 from __future__ import annotations
 
