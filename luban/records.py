@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,13 +17,19 @@ LOWER_IS_BETTER = frozenset({"loss", "bits_per_byte", "perplexity", "error_rate"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text with its origin. `language` is an ISO 639-1 code, or "und" when unknown."""
+    """One text with its origin.
+
+    `language` is an ISO 639-1 code, or "und" when unknown; `time` is when the text was written or
+    fetched, ISO 8601, or "" when unknown; `extra` holds other columns that are carried along.
+    """
 
     id: str
     text: str
     source: str
     licence: str = "unknown"
     language: str = "und"
+    time: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

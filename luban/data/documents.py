@@ -13,58 +13,97 @@ from luban.errors import DataError
 from luban.files import disk_errors
 from luban.records import Document, Drop
 
-COLUMNS = ("id", "text", "source", "licence", "language")
-EXTRA_COLUMNS = ("cluster", "split")
+COLUMNS = ("id", "text", "source", "licence", "language", "time")
+"""What every row has; others (a cluster, a split, a label, what a source brought along) follow."""
 SPLITS = ("train", "validation", "test")
 DROPPED = "dropped.jsonl"
 REJECTS = "rejects.jsonl"
 GROUP_CHARS = 8_000_000  # text held in memory before it goes to the disk
+GROUP_ROWS = 50_000
 PART_CHARS = 256_000_000
 
 
 def write_documents(folder: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Stream rows into documents-00000.parquet and its followers; return how many.
 
-    A row holds id, text, source, licence and language, and after dedup and split a cluster and a split.
+    A row holds the `COLUMNS`, and whatever other columns it has: text, or numbers.
     """
-    pa, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
-    names: tuple[str, ...] = COLUMNS
-    schema = writer = None
-    n = part = part_chars = 0
-    with disk_errors(folder):
-        try:
-            for group in _groups(rows):
-                if schema is None:
-                    names = (*COLUMNS, *(c for c in EXTRA_COLUMNS if group and c in group[0]))
-                    schema = pa.schema([(name, pa.large_string()) for name in names])
-                if writer is None:
-                    writer = pq.ParquetWriter(
-                        folder / f"documents-{part:05d}.parquet", schema, compression="zstd"
-                    )
-                columns = {name: [row[name] for row in group] for name in names}
-                writer.write_table(pa.table(columns, schema=schema))
-                n += len(group)
-                part_chars += sum(len(text) for text in columns["text"])
-                if part_chars >= PART_CHARS:
-                    writer.close()
-                    writer, part, part_chars = None, part + 1, 0
-        finally:
-            if writer is not None:
-                writer.close()
-    return n
+    with DocumentWriter(folder) as writer:
+        for row in rows:
+            writer.add(row)
+    return writer.n
 
 
-def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
-    chars, empty = 0, True
+class DocumentWriter:
+    """Writes rows to part files; a part is closed when it is large, or when new columns turn up.
+
+    with DocumentWriter(folder) as writer: writer.add({"id": "a", "text": "..."})
+    """
+
+    def __init__(self, folder: Path, prefix: str = "documents"):
+        self.n = 0
+        self._folder, self._prefix = folder, prefix
+        self._group: list[dict[str, Any]] = []
+        self._types: dict[str, Any] = {}
+        self._file: Any = None
+        self._part = self._group_chars = self._part_chars = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        self._group.append(row)
+        self._group_chars += len(row["text"])
+        self.n += 1
+        if self._group_chars >= GROUP_CHARS or len(self._group) >= GROUP_ROWS:
+            self._flush()
+
+    def __enter__(self) -> DocumentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with disk_errors(self._folder):
+            try:
+                if error is None and (self._group or not self.n):
+                    self._flush()  # even no documents make a file, so that the folder can be read
+            finally:
+                self._close()
+
+    def _flush(self) -> None:
+        pa, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
+        with disk_errors(self._folder):
+            types = self._types | _new_types(self._group, self._types)
+            if types != self._types:
+                self._close()
+                self._types = types
+            schema = pa.schema(list(types.items()))
+            if self._file is None:
+                path = self._folder / f"{self._prefix}-{self._part:05d}.parquet"
+                self._file = pq.ParquetWriter(path, schema, compression="zstd")
+            missing = {name: "" for name in COLUMNS}
+            columns = {name: [row.get(name, missing.get(name)) for row in self._group] for name in types}
+            self._file.write_table(pa.table(columns, schema=schema))
+            self._part_chars += self._group_chars
+            self._group, self._group_chars = [], 0
+            if self._part_chars >= PART_CHARS:
+                self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file, self._part, self._part_chars = None, self._part + 1, 0
+
+
+def _new_types(rows: list[dict[str, Any]], known: dict[str, Any]) -> dict[str, Any]:
+    """Arrow types of columns that are not known yet: text, unless the first value is a number."""
+    pa = load_extra("pyarrow")
+    kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    found: dict[str, Any] = {} if known else {name: pa.large_string() for name in COLUMNS}
     for row in rows:
-        group.append(row)
-        chars += len(row["text"])
-        if chars >= GROUP_CHARS or len(group) >= 50_000:
-            yield group
-            group, chars, empty = [], 0, False
-    if group or empty:  # even no documents make a file, so that the folder can be read
-        yield group
+        for name, value in row.items():
+            if value is not None and name not in known and name not in found:
+                found[name] = kinds.get(type(value), pa.large_string())
+    return found
 
 
 def read_documents(folder: Path, split: str | None = None) -> Iterator[dict[str, Any]]:
@@ -74,7 +113,7 @@ def read_documents(folder: Path, split: str | None = None) -> Iterator[dict[str,
     for path in paths:
         try:
             with pq.ParquetFile(path) as parquet:
-                if split and "split" not in parquet.schema_arrow.names:
+                if split and parquet.metadata.num_rows and "split" not in parquet.schema_arrow.names:
                     raise DataError(f"{folder} is not split", fix=f"luban data split {folder} --out OUT")
                 for batch in parquet.iter_batches(batch_size=1000):
                     yield from (r for r in batch.to_pylist() if split is None or r["split"] == split)
@@ -118,7 +157,8 @@ class JsonLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with disk_errors(self.path):
+                self._file.close()
 
 
 def dropped_row(document: Document | dict[str, Any], drop: Drop, step: str) -> dict[str, Any]:
@@ -130,4 +170,11 @@ def dropped_row(document: Document | dict[str, Any], drop: Drop, step: str) -> d
 
 def row_of(document: Document) -> dict[str, Any]:
     """Return a document as a row of a documents folder."""
-    return {name: getattr(document, name) for name in COLUMNS}
+    return {**{name: getattr(document, name) for name in COLUMNS}, **document.extra}
+
+
+def document_of(row: dict[str, Any]) -> Document:
+    """Return a row of a documents folder as a document."""
+    own = {name: row[name] for name in COLUMNS if row.get(name) is not None}
+    extra = {name: value for name, value in row.items() if name not in COLUMNS and value is not None}
+    return Document(**own, extra=extra)

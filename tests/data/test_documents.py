@@ -7,7 +7,7 @@ from luban.data.documents import JsonLines, read_documents, write_documents
 from luban.errors import DataError
 from luban.files import read_jsonl
 
-ROW = {"source": "a.txt", "licence": "MIT", "language": "zh"}
+ROW = {"source": "a.txt", "licence": "MIT", "language": "zh", "time": ""}
 
 
 def test_rows_come_back_as_they_were_from_several_files(
