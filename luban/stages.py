@@ -10,7 +10,7 @@ from typing import Any
 
 from luban.log import Log
 
-WITHOUT_EFFECT = ("on_change", "unproven", "log_every_steps", "trackers")
+WITHOUT_EFFECT = ("on_change", "unproven", "log_every_steps", "trackers", "engine", "workers")
 """Settings that say how a run is handled and watched, and change nothing of what it makes."""
 
 Facts = dict[str, Any]

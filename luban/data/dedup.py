@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.documents import DROPPED, JsonLines, dropped_row, read_documents, write_documents
-from luban.data.funnel import FunnelStep, Kept, count_bytes, document_counts
+from luban.data.funnel import FunnelStep, Kept, count_bytes, document_counts, source_title
 from luban.data.near import NearClusters, near_clusters
 from luban.data.settings import DedupSettings
-from luban.data.sources import source_title
 from luban.log import Log
 from luban.records import Drop
 

@@ -80,7 +80,7 @@ class DocumentWriter:
             if self._file is None:
                 path = self._folder / f"{self._prefix}-{self._part:05d}.parquet"
                 self._file = pq.ParquetWriter(path, schema, compression="zstd")
-            missing = {name: "" for name in COLUMNS}
+            missing = dict.fromkeys(COLUMNS, "")
             columns = {name: [row.get(name, missing.get(name)) for row in self._group] for name in types}
             self._file.write_table(pa.table(columns, schema=schema))
             self._part_chars += self._group_chars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from luban.records import Drop
 
 EXAMPLE_CHARS = 300
+MAX_SOURCES = 500  # named one by one in a manifest
+OTHERS = "(others)"
+_SITE = re.compile(r"https?://([^/?#]+)", re.I)
+_PAGE = re.compile(r"[^/]*?(\.(?:x?html?)(?:\.gz)?)$", re.I)
 
 
 @dataclass(slots=True)
@@ -41,6 +46,12 @@ class FunnelStep:
                 "text": text[:EXAMPLE_CHARS],
             }
 
+    def add(self, other: FunnelStep) -> None:
+        """Count what another has counted."""
+        for name in ("documents_in", "documents_out", "bytes_in", "bytes_out"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.example = self.example or other.example
+
     def facts(self) -> dict[str, Any]:
         """Return the row of the funnel table."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -56,18 +67,25 @@ class Kept:
     documents: int = 0
     size_bytes: int = 0
 
-    def add(self, language: str, licence: str, source: str, size_bytes: int) -> None:
-        """Count one document."""
-        one = self.languages.setdefault(language, {"documents": 0, "bytes": 0})
-        one["documents"] += 1
-        one["bytes"] += size_bytes
+    def add(self, language: str, licence: str, source: str, size_bytes: int, *, named: bool = False) -> None:
+        """Count one document; a source that is not `named` for people is taken with its likes."""
+        self._add_language(language, 1, size_bytes)
         self.licences[licence] += 1
-        origin = self.sources.setdefault(source, {"documents": 0, "licence": licence})
-        origin["documents"] += 1
-        if licence not in origin["licence"].split(", "):
-            origin["licence"] += f", {licence}"
+        self._add_source(source if named else source_title(source), 1, licence)
         self.documents += 1
         self.size_bytes += size_bytes
+
+    def merge(self, other: Kept) -> None:
+        """Count what another has counted."""
+        for language, one in other.languages.items():
+            self._add_language(language, one["documents"], one["bytes"])
+        self.licences.update(other.licences)
+        for source, origin in other.sources.items():
+            for licence in origin["licence"].split(", "):
+                self._add_source(source, 0, licence)
+            self._add_source(source, origin["documents"], origin["licence"].split(", ")[0])
+        self.documents += other.documents
+        self.size_bytes += other.size_bytes
 
     def facts(self) -> dict[str, Any]:
         """Return the three tables."""
@@ -76,6 +94,33 @@ class Kept:
             "licences": dict(self.licences.most_common()),
             "sources": self.sources,
         }
+
+    def _add_language(self, language: str, documents: int, size_bytes: int) -> None:
+        one = self.languages.setdefault(language, {"documents": 0, "bytes": 0})
+        one["documents"] += documents
+        one["bytes"] += size_bytes
+
+    def _add_source(self, source: str, documents: int, licence: str) -> None:
+        if source not in self.sources and len(self.sources) >= MAX_SOURCES:
+            source = OTHERS
+        origin = self.sources.setdefault(source, {"documents": 0, "licence": licence})
+        origin["documents"] += documents
+        if licence not in origin["licence"].split(", "):
+            origin["licence"] += f", {licence}"
+
+
+def source_title(source: str) -> str:
+    """Return a source's name for tables: pages of a site, of a folder or of an archive go together.
+
+    source_title("a/index.html.gz") -> "a/*.html.gz"
+    source_title("https://example.org/a/b") -> "example.org"
+    """
+    if found := _SITE.match(source):
+        return found[1].lower()
+    folder, mark, _ = source.partition("!")
+    if mark:
+        return f"{folder}!*"
+    return _PAGE.sub(r"*\1", source)
 
 
 def count_bytes(text: str) -> int:

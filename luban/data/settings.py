@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,17 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CleanSettings:
+class WorkSettings:
+    """Where a stage works on its documents: the same ones come out wherever that is."""
+
+    engine: Literal["local", "ray"] = "local"
+    """This machine, or a Ray cluster (extra `cluster`; the one that RAY_ADDRESS names, or a local one)."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes to work in; 0 takes one for each core of the machine, or all that the cluster has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanSettings(WorkSettings):
     """Raw files to clean documents: how to read them, and what is too poor to keep."""
 
     text_column: str | None = None
@@ -44,7 +54,7 @@ class CleanSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DedupSettings:
+class DedupSettings(WorkSettings):
     """Exact and near-duplicate removal by MinHash, checked by true Jaccard similarity."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7

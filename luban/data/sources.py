@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.encoding import Unreadable, decode_html, open_bytes, open_text
+from luban.data.funnel import source_title
 from luban.data.origins import ORIGINS_FILE, Origin, Origins
 from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, Row, find_column, read_rows, suffix_of
 from luban.errors import DataError
@@ -41,14 +42,6 @@ class Source:
     def title(self) -> str:
         """The source for people: its name in SOURCES.yaml, or the file; pages are taken together."""
         return self.origin.source or source_title(self.name)
-
-
-def source_title(source: str) -> str:
-    """Return a source's name for tables: pages of a folder go together.
-
-    source_title("a/index.html.gz") -> "a/*.html.gz"
-    """
-    return re.sub(r"[^/]*?(\.\w+(?:\.gz)?)$", r"*\1", source) if is_html(source) else source
 
 
 def list_sources(roots: Sequence[Path]) -> list[Source]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.documents import SPLITS, read_documents, write_documents
-from luban.data.funnel import Kept, count_bytes, document_counts
+from luban.data.funnel import Kept, count_bytes, document_counts, source_title
 from luban.data.settings import SplitSettings
-from luban.data.sources import source_title
 from luban.errors import DataError
 from luban.log import Log
 
