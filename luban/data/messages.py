@@ -14,13 +14,15 @@ from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
 from luban.errors import DataError
 from luban.files import hash_json
 
+CALL = "tool_call"
 SPEAKERS = {
-    **dict.fromkeys(("system",), "system"),
+    **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatgpt"), "assistant"),
-    **dict.fromkeys(("tool", "observation"), "tool"),
+    **dict.fromkeys(("tool", "observation", "function"), "tool"),
+    **dict.fromkeys((CALL, "function_call"), CALL),
 }
-"""How rows name who speaks → the roles of templates."""
+"""How rows name who speaks → the roles of templates, and `tool_call`, a part of the assistant's turn."""
 FORMS = 'messages [{"role", "content"}], conversations [{"from", "value"}], or instruction, input, output'
 MAY_FOLLOW = {
     "": {"system", "user"},
@@ -74,7 +76,7 @@ def read_conversations(path: Path) -> Conversations:
             try:
                 if isinstance(row, Unreadable):
                     raise row
-                found.kept.append(Conversation(_turns(row), path.name, line, _tools(row), _split(row)))
+                found.kept.append(Conversation(_turns(row), path.name, line, read_tools(row), _split(row)))
             except Unreadable as e:
                 found.rejects.append({"file": path.name, "line": line, "reason": str(e)})
     except Unreadable as e:
@@ -90,20 +92,24 @@ def read_conversations(path: Path) -> Conversations:
 
 
 def _turns(row: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    messages = tuple(_checked(_messages(row)))
+    messages = tuple(check_order(read_messages(row)))
     if messages[-1]["role"] != "assistant":
         raise Unreadable(f"the last turn is the {messages[-1]['role']}'s, so nothing is answered")
     return messages
 
 
-def _messages(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row's turns in the form of OpenAI's messages."""
+def read_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row's turns in the form of OpenAI's messages; raises Unreadable.
+
+    A turn that is a tool call ({"role": "tool_call", "content": '{"name", "arguments"}'}, or ShareGPT's
+    function_call) goes into `tool_calls` of the assistant's message, which it is a part of.
+    """
     for key, role, content in (
         ("messages", "role", "content"),
         ("conversations", "from", "value"),
         ("conversation", "from", "value"),
     ):
-        turns = _parsed(row.get(key))
+        turns = parsed(row.get(key))
         if turns is None:
             continue
         if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns) or not turns:
@@ -111,20 +117,86 @@ def _messages(row: dict[str, Any]) -> list[dict[str, Any]]:
         if role not in turns[0] and "role" in turns[0]:
             role, content = "role", "content"
         first = [{role: "system", content: row["system"]}] if _is_text(row.get("system")) else []
-        return [_message(t, role, content) for t in [*first, *turns]]
+        return _joined([_message(t, role, content) for t in [*first, *turns]])
     return _alpaca(row)
 
 
 def _message(turn: dict[str, Any], role: str, content: str) -> dict[str, Any]:
     speaker = SPEAKERS.get(str(turn.get(role)).lower())
     if speaker is None:
-        raise Unreadable(
-            f"{role} = {turn.get(role)!r} is no role; use {', '.join(MAY_FOLLOW['tool'] | MAY_FOLLOW[''])}"
-        )
-    text = turn.get(content)
-    if not isinstance(text, str):
-        raise Unreadable(f"the {content} of a turn is no text: a {type(text).__name__}")
-    return {"role": speaker, "content": text}
+        known = ", ".join(sorted(MAY_FOLLOW["tool"] | MAY_FOLLOW[""] | {"tool"}))
+        raise Unreadable(f"{role} = {turn.get(role)!r} is no role; use {known}")
+    others = {k: v for k, v in turn.items() if k not in (role, content, *_CALLS) and v is not None}
+    calls = _calls(turn)
+    text = _text_of(turn.get(content))
+    if text is None and calls:
+        text = ""
+    if text is None:
+        raise Unreadable(f"the {content} of a turn is no text: a {type(turn.get(content)).__name__}")
+    if speaker == CALL:
+        calls, text = read_calls(text), ""
+    message = {"role": speaker, "content": text, **others}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+_CALLS = ("tool_calls", "function_call")
+
+
+def _calls(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = parsed(turn.get("tool_calls")) or []
+    old = parsed(turn.get("function_call"))
+    if isinstance(old, dict):
+        calls = [{"function": old}]
+    if not isinstance(calls, list):
+        raise Unreadable("tool_calls is no list")
+    return [_call(call) for call in calls]
+
+
+def read_calls(text: str) -> list[dict[str, Any]]:
+    """Return the calls that a turn spells as JSON, one or a list, as OpenAI's tool_calls."""
+    calls = parsed(text)
+    if isinstance(calls, dict):
+        calls = [calls]
+    if not isinstance(calls, list) or not calls:
+        raise Unreadable(f"a tool call is no JSON of name and arguments: {text[:60]!r}")
+    return [_call(call) for call in calls]
+
+
+def _call(call: Any) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str) or not name:
+        raise Unreadable(f"a tool call has no name: {str(call)[:60]}")
+    arguments = function.get("arguments", function.get("parameters", {}))
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    elif not isinstance(parsed(arguments), dict):
+        raise Unreadable(f"the arguments of {name} are no JSON object: {arguments[:60]!r}")
+    made = {"type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"id": call["id"], **made} if isinstance(call.get("id"), str) else made
+
+
+def _joined(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make calls a part of the assistant's message before them, or a message of the assistant."""
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] != CALL:
+            joined.append(message)
+        elif joined and joined[-1]["role"] == "assistant":
+            calls = [*joined[-1].get("tool_calls", ()), *message["tool_calls"]]
+            joined[-1] = {**joined[-1], "tool_calls": calls}
+        else:
+            joined.append({**message, "role": "assistant"})
+    return joined
+
+
+def _text_of(content: Any) -> str | None:
+    """Return a text, or the text of OpenAI's list of parts where all of them are text."""
+    if isinstance(content, list) and content:
+        parts = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "\n".join(texts) if len(texts) == len(parts) else None
+    return content if isinstance(content, str) else None
 
 
 def _alpaca(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -134,16 +206,21 @@ def _alpaca(row: dict[str, Any]) -> list[dict[str, Any]]:
         raise Unreadable(f"no conversation; known are: {FORMS}")
     more = row.get("input")
     question = f"{asked}\n\n{more}" if _is_text(more) else asked
-    past = _parsed(row.get("history")) or []
+    past = parsed(row.get("history")) or []
     turns = [{"role": "system", "content": row["system"]}] if _is_text(row.get("system")) else []
-    if not isinstance(past, list) or not all(isinstance(p, list) and len(p) == 2 for p in past):
+    if not isinstance(past, list) or not all(map(_is_pair, past)):
         raise Unreadable("history is no list of pairs")
     for said, answered in [*past, (question, answer)]:
         turns += [{"role": "user", "content": said}, {"role": "assistant", "content": answered}]
     return turns
 
 
-def _checked(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _is_pair(past: Any) -> bool:
+    return isinstance(past, list) and len(past) == 2 and all(isinstance(text, str) for text in past)
+
+
+def check_order(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the messages while each may follow the one before it and says something; raises Unreadable."""
     before = ""
     for i, message in enumerate(messages, start=1):
         role = message["role"]
@@ -152,14 +229,15 @@ def _checked(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             raise Unreadable(
                 f"turn {i} is the {role}'s, {where}; expected: {' or '.join(sorted(MAY_FOLLOW[before]))}"
             )
-        if not message["content"].strip():
+        if not message["content"].strip() and not message.get("tool_calls"):
             raise Unreadable(f"turn {i}, the {role}'s, is empty")
         yield message
         before = role
 
 
-def _tools(row: dict[str, Any]) -> tuple[Any, ...]:
-    tools = _parsed(row.get("tools"))
+def read_tools(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the tools that a row describes, whether as a list or as its JSON."""
+    tools = parsed(row.get("tools"))
     if tools in (None, "", []):
         return ()
     if not isinstance(tools, list):
@@ -177,7 +255,7 @@ def _split(row: dict[str, Any]) -> str | None:
     return part
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """Return JSON that a table holds as text."""
     if not isinstance(value, str):
         return value
