@@ -31,6 +31,8 @@ THREADS = {"darwin": ("-Xclang", "-fopenmp", "-undefined", "dynamic_lookup")}
 NATIVE = {"arm64": "-mcpu=native", "aarch64": "-mcpu=native"}
 SECONDS = 120
 
+_TEXT = [ctypes.c_char_p, ctypes.c_int64] * 2  # a text and the classes of characters, each with its size
+
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_attend": (None, [ctypes.c_void_p] * 5 + [ctypes.c_int]),
     "luban_gelu_tanh": (None, [ctypes.c_void_p] * 2 + [ctypes.c_int64, ctypes.c_int]),
@@ -44,6 +46,12 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
         ctypes.c_bool,
         [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int],
     ),
+    "luban_text_counts": (None, [*_TEXT, ctypes.c_int64, ctypes.c_void_p]),
+    "luban_text_repeats": (None, [*_TEXT, ctypes.c_void_p]),
+    "luban_text_repeated_chars": (None, [*_TEXT, ctypes.c_int64, ctypes.c_void_p]),
+    "luban_text_ngrams": (ctypes.c_int64, [*_TEXT, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]),
+    "luban_text_distinct": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int64]),
+    "luban_text_keep_lines": (ctypes.c_int64, [*_TEXT, *[ctypes.c_void_p] * 3]),
     "luban_rms_norm": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2 + [ctypes.c_float]),
 }
 
