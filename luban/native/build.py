@@ -52,6 +52,10 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_text_ngrams": (ctypes.c_int64, [*_TEXT, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]),
     "luban_text_distinct": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int64]),
     "luban_text_keep_lines": (ctypes.c_int64, [*_TEXT, *[ctypes.c_void_p] * 3]),
+    "luban_sign": (None, [*[ctypes.c_void_p] * 3, ctypes.c_int64, *[ctypes.c_void_p] * 2]),
+    "luban_ngram_sets": (None, [ctypes.c_void_p] * 3),
+    "luban_jaccard": (None, [*[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p]),
+    "luban_lines": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_void_p] * 3]),
     "luban_rms_norm": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2 + [ctypes.c_float]),
 }
 
