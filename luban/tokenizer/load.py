@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tokenizers
 
 from luban.errors import CheckpointError
 from luban.files import hash_bytes, read_json, write_json, write_text
+from luban.tokenizer.alphabet import BYTES
+from luban.tokenizer.bulk import Bulk
 from luban.tokenizer.gguf import read_gguf_tokenizer
 
 TOKENIZER, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -41,9 +44,23 @@ class Tokenizer:
         return self._backend.encode(_valid(text), add_special_tokens=special).ids
 
     def encode_batch(self, texts: Sequence[str], special: bool = False) -> list[list[int]]:
-        """Return the ids of each text, computed on every core."""
-        found = self._backend.encode_batch_fast([_valid(t) for t in texts], add_special_tokens=special)
-        return [e.ids for e in found]
+        """Return the ids of each text, computed on every core; many through tiktoken, where that is equal."""
+        valid = [_valid(t) for t in texts]
+        if not special and self._bulk.suits(valid):
+            return [ids.tolist() for ids in self._bulk.encode(valid)]
+        return [e.ids for e in self._backend.encode_batch_fast(valid, add_special_tokens=special)]
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
+        """Return the ids of each text as uint32, which takes a ninth of the memory of a list."""
+        valid = [_valid(t) for t in texts]
+        if self._bulk.suits(valid):
+            return self._bulk.encode(valid)
+        found = self._backend.encode_batch_fast(valid, add_special_tokens=False)
+        return [np.array(e.ids, np.uint32) for e in found]
+
+    @cached_property
+    def _bulk(self) -> Bulk:
+        return Bulk(self._backend)
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         """Return the text of ids; bytes that are no whole character become U+FFFD."""
@@ -68,7 +85,7 @@ class Tokenizer:
             return b""
         token = self.token(id)
         try:
-            return bytes(_BYTES[c] for c in token)
+            return bytes(BYTES[c] for c in token)
         except KeyError:  # an added token, spelt as plain text
             return token.encode()
 
@@ -231,13 +248,3 @@ def _valid(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Return which byte each character of the byte-level alphabet stands for (GPT-2's table)."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in plain]
-    return {**{chr(b): b for b in plain}, **{chr(256 + i): b for i, b in enumerate(others)}}
-
-
-_BYTES = _byte_alphabet()

@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from luban.errors import CheckpointError
 from luban.places import find_input
 from luban.tokenizer import Tokenizer, load_tokenizer
-from luban.tokenizer.load import _byte_alphabet
+from luban.tokenizer.alphabet import BYTES
 from luban.tokenizer.train import SPECIAL_TOKENS, train_bpe
 
 TEXTS = [
@@ -90,8 +90,8 @@ def test_pieces_show_text_and_parts_of_characters(tokenizer: Tokenizer) -> None:
 
 
 def test_our_byte_alphabet_is_the_librarys() -> None:
-    assert set(_byte_alphabet()) == set(ByteLevel.alphabet())
-    assert sorted(_byte_alphabet().values()) == list(range(256))
+    assert set(BYTES) == set(ByteLevel.alphabet())
+    assert sorted(BYTES.values()) == list(range(256))
 
 
 def test_a_saved_folder_loads_with_the_same_ids(tokenizer: Tokenizer, tmp_path: Path) -> None:
