@@ -43,5 +43,3 @@ def entries(text: str) -> NDArray[np.uint32]:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     table = character_table()
     return np.where(points < END, table[np.minimum(points, END - 1)], points)
-
-

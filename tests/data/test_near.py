@@ -4,9 +4,11 @@ import random
 import numpy as np
 import pytest
 
-from luban.data.near import minhash, near_clusters, similar_pairs
+from luban.data.clusters import Pairs
+from luban.data.near import near_clusters, similar_pairs
 from luban.data.settings import DedupSettings
-from luban.data.shingles import hash_ngrams
+from luban.data.signatures import pack_texts, sign
+from luban.native import minhash
 
 WORDS = [
     a + b
@@ -27,8 +29,17 @@ def edited(rng: random.Random, units: list[str], share: float, chinese: bool) ->
 
 
 def jaccard(a: str, b: str, n: int = 2) -> float:
-    x, y = (set(hash_ngrams(t, n, n).tolist()) for t in (a, b))
+    x, y = (ngrams(t, n) for t in (a, b))
     return len(x & y) / len(x | y)
+
+
+def ngrams(text: str, n: int) -> set[tuple[str, ...]]:
+    units = text.split() if " " in text else list(text)
+    return {tuple(units[i : i + n]) for i in range(len(units) - n + 1)}
+
+
+def pairs_of(texts: list[str], settings: DedupSettings) -> Pairs:
+    return similar_pairs(texts, sign(pack_texts(texts, settings), settings), np.arange(len(texts)), settings)
 
 
 @pytest.mark.parametrize("chinese", [False, True])
@@ -86,32 +97,52 @@ def test_many_copies_of_one_text_take_no_pairs_of_pairs() -> None:
     near = near_clusters(texts)
     assert set(near.cluster) == {0}
     assert sum(d is None for d in near.duplicate_of) == 1
-    assert len(similar_pairs([hash_ngrams(t, 2, 2) for t in texts], DedupSettings())) < 10 * len(texts)
+    assert len(pairs_of(texts, DedupSettings()).left) < 10 * len(texts)
 
 
 def test_every_pair_of_a_small_group_is_compared() -> None:
     rng = random.Random(6)
     units = text_of(rng, chinese=True)
-    shingles = [hash_ngrams("".join(edited(rng, units, 0.02, chinese=True)), 2, 2) for _ in range(12)]
-    pairs = {(i, j) for i, j, _ in similar_pairs(shingles, DedupSettings(bands=10, permutations=10))}
-    assert pairs == set(itertools.combinations(range(12), 2))
+    texts = ["".join(edited(rng, units, 0.02, chinese=True)) for _ in range(12)]
+    found = pairs_of(texts, DedupSettings(bands=10, permutations=10))
+    assert set(zip(found.left.tolist(), found.right.tolist(), strict=True)) == set(
+        itertools.combinations(range(12), 2)
+    )
 
 
-def test_signatures_agree_as_often_as_the_sets_do() -> None:
+def test_sketches_agree_as_often_as_the_sets_do() -> None:
     rng = random.Random(4)
     units = text_of(rng, chinese=True, size=400)
     errors = []
     for share in (0.02, 0.05, 0.1, 0.2, 0.4):
         pair = ["".join(units), "".join(edited(rng, units, share, chinese=True))]
-        signatures = minhash([hash_ngrams(t, 2, 2) for t in pair], 512, seed=1)
-        errors.append(float((signatures[0] == signatures[1]).mean()) - jaccard(*pair))
+        settings = DedupSettings(permutations=512, bands=32)
+        one, other = sign(pack_texts(pair, settings), settings).sketches
+        errors.append(float((one == other).mean()) - jaccard(*pair))
     assert max(map(abs, errors)) < 0.08
     assert abs(np.mean(errors)) < 0.03
 
 
+def test_families_in_one_crowded_bucket_are_each_found() -> None:
+    rng = random.Random(8)
+    base = text_of(rng, chinese=False, size=300)
+    families = [edited(rng, base, 0.12, chinese=False) for _ in range(12)]
+    texts = [" ".join(edited(rng, families[i % 12], 0.01, chinese=False)) for i in range(120)]
+    near = near_clusters(texts, DedupSettings(threshold=0.85, bands=60))
+    missed = [
+        (i, j)
+        for i, j in itertools.combinations(range(120), 2)
+        if near.duplicate_of[i] is None
+        and near.duplicate_of[j] is None
+        and jaccard(texts[i], texts[j]) >= 0.85
+    ]
+    assert missed == []
+
+
 @pytest.mark.parametrize("text", ["", "   ", "!!!", "一", "word", "\ud800"])
 def test_texts_of_next_to_nothing_have_a_shingle(text: str) -> None:
-    assert len(hash_ngrams(text, 3, 3)) == 1
+    sets, ends = minhash.ngram_sets(pack_texts([text], DedupSettings(word_ngram=3, char_ngram=3)))
+    assert len(sets) == ends[1] == 1
     assert near_clusters([text, "another text altogether"]).duplicate_of == [None, None]
 
 

@@ -89,7 +89,8 @@ def test_words_make_ngrams_in_spaced_texts_and_characters_in_others() -> None:
     sets, ends = minhash.ngram_sets(texts)
     found = [set(sets[a:b].tolist()) for a, b in zip(ends, ends[1:], strict=False)]
     assert [len(one) for one in found] == [2, 2, 2, 3, 3]
-    assert found[0] == found[1] and len(found[0] & found[2]) == 1
+    assert found[0] == found[1]
+    assert len(found[0] & found[2]) == 1
     assert found[3] == found[4]
 
 
