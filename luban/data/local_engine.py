@@ -184,7 +184,7 @@ def _sorted(tables: Iterable[Table], key: str, scratch: Path) -> Iterator[Table]
                 n_tables += 1
             if not n_tables:
                 return
-            found = database.execute(f'SELECT * FROM rows ORDER BY "{key}", "{ORDER}"')
+            found = database.sql(f'SELECT * FROM rows ORDER BY "{key}", "{ORDER}"')
             rest = None
             for batch in found.to_arrow_reader(SORT_ROWS):
                 table = pa.Table.from_batches([batch])
