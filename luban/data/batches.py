@@ -12,6 +12,7 @@ import torch
 from luban.data.epochs import Epochs
 from luban.data.order import endless, permute
 from luban.data.shards import open_shard
+from luban.data.streams import whole
 from luban.errors import DataError
 from luban.records import IGNORE, Batch
 
@@ -33,6 +34,7 @@ class PackedWindows:
         self, split_path_prefix: Path, *, context: int, batch_size: int, seed: int, n_micro_batches: int = 1
     ):
         self.shard = open_shard(split_path_prefix)
+        self._stream = whole(self.shard)
         self.context, self.batch_size, self.seed = context, batch_size, seed
         self.n_micro_batches = n_micro_batches
         self.n_tokens, self.n_bytes = len(self.shard.tokens), self.shard.n_bytes
@@ -54,37 +56,11 @@ class PackedWindows:
             yield self.read(np.arange(start, min(start + self.batch_size, n)))
 
     def read(self, windows: Array) -> Batch:
-        """Return the batch of these windows; tokens, documents, targets are (B, context)."""
-        starts, columns = windows.astype(np.int64)[:, None] * self.context, np.arange(self.context + 1)
-        ends = np.minimum(starts + len(columns), self.n_tokens)
-        places = starts + columns
-        is_short = ends[-1] <= places[-1, -1]  # only the last window of the split can be
-        tokens = self.shard.tokens[np.minimum(places, self.n_tokens - 1) if is_short else places].astype(
-            np.int64
-        )
-        documents = self._count_documents(starts[:, 0], ends[:, 0], len(columns))
-        if is_short:
-            tokens[places >= ends], documents[places >= ends] = 0, 0
-        supervised = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
-        targets = np.where(supervised, tokens[:, 1:], IGNORE)
-        return Batch(
-            torch.from_numpy(tokens[:, :-1]).contiguous(),
-            torch.from_numpy(documents[:, :-1]).contiguous(),
-            torch.from_numpy(targets),
-            tuple(windows.tolist()),
-        )
-
-    def _count_documents(self, starts: Array, ends: Array, width: int) -> Array:
-        """Number the documents of each row from 1: (B,) starts and ends -> (B, width)."""
-        offsets = self.shard.offsets
-        first = np.searchsorted(offsets, starts, "right")  # the first document that begins inside the row
-        n_begin = np.searchsorted(offsets, ends - 1, "right") - first
-        rows = np.repeat(np.arange(len(starts)), n_begin)
-        nth = np.arange(len(rows)) - np.repeat(n_begin.cumsum() - n_begin, n_begin)
-        documents = np.zeros((len(starts), width), np.int64)
-        documents[rows, offsets[first[rows] + nth] - starts[rows]] = 1
-        documents[:, 0] = 1
-        return documents.cumsum(1)
+        """Return the batch of these windows; tokens, documents, targets are (B, context) int64."""
+        tokens, documents, targets = (np.empty((len(windows), self.context), np.int64) for _ in range(3))
+        self._stream.fill(windows.astype(np.int64) * self.context, (tokens, documents, targets))
+        tensors = (torch.from_numpy(part) for part in (tokens, documents, targets))
+        return Batch(*tensors, tuple(windows.tolist()))
 
     def count_bytes(self, batch: Batch) -> float:
         """Return the bytes of text behind the batch's targets: what bits per byte divides by."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 N_ROUNDS = 6
-BLOCK = 4096  # places computed at once, since numpy is slow on a few
+BLOCK = 1024  # places computed at once: numpy is slow on a few, and a resumed run waits for one block
 _MASK = (1 << 64) - 1
 Array = np.ndarray[Any, Any]
 
