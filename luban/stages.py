@@ -57,6 +57,14 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage(
+            "crawl",
+            "luban.data.crawl.stage:crawl",
+            "luban.data.crawl.settings:CrawlSettings",
+            (),
+            optional=("seeds", "previous"),
+            resumable=True,
+        ),
+        Stage(
             "clean",
             "luban.data.clean:clean",
             "luban.data.settings:CleanSettings",
@@ -65,6 +73,20 @@ STAGES = {
         ),
         Stage("dedup", "luban.data.dedup:dedup", "luban.data.settings:DedupSettings", ("documents",)),
         Stage("split", "luban.data.split:split", "luban.data.settings:SplitSettings", ("documents",)),
+        Stage(
+            "convert",
+            "luban.data.convert.run:convert_stage",
+            "luban.data.convert.settings:ConvertSettings",
+            ("data",),
+            many=("data",),
+        ),
+        Stage(
+            "label",
+            "luban.tasks.label:label",
+            "luban.tasks.label_settings:LabelSettings",
+            ("documents",),
+            optional=("rules", "model"),
+        ),
         Stage(
             "tokenizer",
             "luban.tokenizer.train:train_tokenizer",

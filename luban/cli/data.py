@@ -22,6 +22,42 @@ Json = typer.Option(False, "--json", help="JSON lines; the last has the counts."
 Documents = typer.Argument(help="Documents folder of an earlier step.")
 
 
+@app.command("crawl")
+def crawl(
+    urls: list[str] = typer.Argument(None, help="Addresses to start from."),
+    out: Path = Out,
+    seeds: Path | None = typer.Option(None, help="File with addresses to start from, one a line."),
+    previous: Path | None = typer.Option(None, help="Folder of an earlier crawl: ask only for changes."),
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="crawl.KEY=VALUE, such as crawl.max_pages=1000."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Fetch web pages into WARC files: politely, within bounds, and going on where it was stopped.
+
+    What became of every address is in crawl.jsonl. Hosts with private addresses are refused unless
+    crawl.allow_hosts names them.
+
+    \b
+    Examples:
+      luban data crawl https://example.org/ --out data/crawl --set crawl.contact=me@example.org
+      luban data crawl --seeds sites.txt --previous data/crawl --out data/crawl-2
+    """
+    import json
+
+    from luban.cli.crawl import print_crawl
+    from luban.cli.stage import one_stage, run_stage
+    from luban.log import Log
+
+    given = [f"crawl.seeds={json.dumps(urls)}"] if urls else []
+    inputs = {"seeds": seeds, "previous": previous}
+    log = Log(as_json=as_json)
+    recipe = one_stage("crawl", "crawl", inputs, out, config=config, sets=[*given, *sets])
+    result = run_stage(recipe, log, dry_run=dry_run)
+    if result is not None:
+        print_crawl(result, out, log)
+
+
 @app.command("clean")
 def clean(
     raw: list[Path] = typer.Argument(
@@ -104,6 +140,60 @@ def shard(
     _run("shard", inputs, out, config, sets, dry_run, as_json)
 
 
+@app.command("convert")
+def convert(
+    data: list[Path] = typer.Argument(None, help="Files or folders of rows."),
+    to: str = typer.Option("jsonl", help="Format to write: see --formats."),
+    out: Path | None = typer.Option(None, help="File to write, or folder."),
+    reads: str | None = typer.Option(None, "--from", help="Format of the input; else found by itself."),
+    labels: list[str] = typer.Option([], "--label", help="Label for the rows of an input; one for each."),
+    known: list[str] = typer.Option([], "--known", help="A label that may occur; others are set aside."),
+    formats: bool = typer.Option(False, "--formats", help="List the formats and what each loses."),
+    as_json: bool = Json,
+) -> None:
+    """Convert rows between tables, chats, questions, spans and labels; set aside those that do not fit.
+
+    A file's rejects lie beside it, a folder's in it: each with its line and reason.
+
+    \b
+    Examples:
+      luban data convert talks.jsonl --to sharegpt --out talks.json
+      luban data convert project.json --from label-studio --to conll --out names.conll
+      luban data convert good/ raw/ --label good --label bad --out rows.jsonl
+    """
+    from luban.cli.labels import convert_rows, print_formats
+
+    if formats:
+        print_formats(as_json=as_json)
+    else:
+        convert_rows(
+            data or [], out, {"to": to, "reads": reads, "labels": labels, "known": known}, as_json=as_json
+        )
+
+
+@app.command("label")
+def label(
+    documents: Path = Documents,
+    rules: Path | None = typer.Option(None, help="YAML file with rules that vote."),
+    model: Path | None = typer.Option(None, help="Folder of a classifier."),
+    out: Path = Out,
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="label.KEY=VALUE, such as label.keep=[good]."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Label documents by rules, a classifier or both; with label.keep, drop those with other labels.
+
+    \b
+    Examples:
+      luban data label data/clean --rules rules.yaml --out data/labelled
+      luban data label data/clean --model runs/quality --out data/good --set label.keep=[good]
+    """
+    _run(
+        "label", {"documents": documents, "rules": rules, "model": model}, out, config, sets, dry_run, as_json
+    )
+
+
 @app.command("describe")
 def describe(
     folder: Path = typer.Argument(help="Folder that clean, dedup, split or shard wrote."),
@@ -171,6 +261,10 @@ def _print_facts(facts: dict[str, Any]) -> None:
     for key in ("languages", "licences", "splits", "lengths"):
         if facts.get(key):
             print_table((key, "what"), [(str(k), _plain(v)) for k, v in list(facts[key].items())[:20]])
+    if facts.get("rules") or facts.get("labels"):
+        from luban.cli.labels import print_labels
+
+        print_labels(facts)
     if facts.get("rejects"):
         print(f"{facts['rejects']} files or rows could not be read: see rejects.jsonl")
 

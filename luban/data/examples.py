@@ -137,6 +137,7 @@ class _Row:
 
 
 def _read(path: Path, columns: Columns, found: Examples) -> list[_Row]:
+    path = table_in(path)
     if not path.is_file() or suffix_of(path) not in TABLE_SUFFIXES:
         raise DataError(
             f"{path} is not a table of examples",
@@ -199,6 +200,12 @@ def _row(path: Path, line: int, row: Any, names: tuple[str, str, str | None] | N
         if part is None:
             raise Unreadable(f"{names[2]} = {split!r} is no split; use train, validation or test")
     return _Row(Example(f"{path.name}:{line}", text.strip(), shown), part, path.name, line)
+
+
+def table_in(path: Path) -> Path:
+    """Return the path of a table: itself, or rows.* of a folder that `luban data convert` wrote."""
+    found = sorted(path.glob("rows.*")) if path.is_dir() else []
+    return found[0] if len(found) == 1 else path
 
 
 def label_name(value: object) -> str:

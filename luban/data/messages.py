@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.encoding import Unreadable
-from luban.data.examples import SPLIT_COLUMNS, SPLIT_NAMES
+from luban.data.examples import SPLIT_COLUMNS, SPLIT_NAMES, table_in
 from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
 from luban.errors import DataError
 from luban.files import hash_json
@@ -65,6 +65,7 @@ class Conversations:
 
 def read_conversations(path: Path) -> Conversations:
     """Read conversations from jsonl(.gz), csv, tsv or parquet; a row that ends unanswered is set aside."""
+    path = table_in(path)
     if not path.is_file() or suffix_of(path) not in TABLE_SUFFIXES:
         raise DataError(
             f"{path} is not a table of conversations",

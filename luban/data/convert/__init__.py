@@ -1,0 +1,1 @@
+"""Rows from one form that the world has to another: tables, chats, questions, spans."""
