@@ -14,6 +14,7 @@ from luban.data.settings import DedupSettings
 from luban.data.split import assign, fold_of
 from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, find_column, read_rows, suffix_of
 from luban.errors import DataError
+from luban.files import MANIFEST
 from luban.records import Example
 
 LABEL_COLUMNS = (
@@ -204,7 +205,7 @@ def _row(path: Path, line: int, row: Any, names: tuple[str, str, str | None] | N
 
 def table_in(path: Path) -> Path:
     """Return the path of a table: itself, or rows.* of a folder that `luban data convert` wrote."""
-    found = sorted(path.glob("rows.*")) if path.is_dir() else []
+    found = sorted(path.glob("rows.*")) if (path / MANIFEST).is_file() else []
     return found[0] if len(found) == 1 else path
 
 
