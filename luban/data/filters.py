@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
-from luban.data.language import UNKNOWN, UNSPACED, count_cjk, detect_language
+from luban.data.language import UNKNOWN, chinese_script, identify_language
+from luban.data.quality.measure import count_distinct, measure
 from luban.data.shingles import hash_ngrams
 from luban.records import Document, Drop
 
 CJK_WEIGHT = 3
 """A Chinese character says about as much as three Latin letters, and takes as many bytes."""
-
-_UNBROKEN = re.compile(f"[^\\s{UNSPACED}]+")
-_NOT_WORD = re.compile(r"[\w\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class LongEnough:
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
-        size = len(document.text) + (CJK_WEIGHT - 1) * count_cjk(document.text)
+        size = len(document.text) + (CJK_WEIGHT - 1) * measure(document.text).cjk
         if size >= self.min_chars:
             return document
         return Drop("too short", f"length {size}, at least {self.min_chars} is needed")
@@ -44,9 +39,7 @@ class NoEndlessWord:
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
-        if len(document.text) <= self.max_word_chars:
-            return document
-        longest = max(map(len, _UNBROKEN.findall(document.text)), default=0)
+        longest = measure(document.text).longest_word
         if longest <= self.max_word_chars:
             return document
         return Drop("endless word", f"{longest} characters without a space, at most {self.max_word_chars}")
@@ -61,9 +54,8 @@ class FewRepeatedLines:
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
-        lines = [line.strip() for line in document.text.split("\n") if line.strip()]
-        total = sum(map(len, lines))
-        share = (total - sum(map(len, set(lines)))) / max(1, total)
+        counts = measure(document.text)
+        share = counts.repeated_line_chars / max(1, counts.line_chars)
         return _at_most(
             document, "repeated lines", share, self.max_share, "of the characters in repeated lines"
         )
@@ -80,7 +72,7 @@ class FewRepeatedNgrams:
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
         hashes = hash_ngrams(document.text, self.ngram, self.ngram)
-        share = 1 - len(np.unique(hashes)) / len(hashes)
+        share = 1 - count_distinct(hashes) / len(hashes)
         return _at_most(
             document, "repeated phrases", share, self.max_share, f"of the {self.ngram}-grams repeated"
         )
@@ -95,12 +87,10 @@ class NoRulingCharacter:
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
-        counts = Counter("".join(document.text.split()))
-        character, n = max(counts.items(), key=lambda item: item[1], default=("", 0))
-        share = n / max(1, sum(counts.values()))
-        return _at_most(
-            document, "one character", share, self.max_share, f"of the characters are {character!r}"
-        )
+        counts = measure(document.text)
+        share = counts.top_count / max(1, counts.chars - counts.spaces)
+        what = f"of the characters are {chr(counts.top_character)!r}"
+        return _at_most(document, "one character", share, self.max_share, what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +102,39 @@ class FewSymbols:
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document or a Drop."""
-        others = _NOT_WORD.sub("", document.text)
-        spaces = sum(map(document.text.count, " \n\t"))
-        # Marks that belong to letters (Hindi vowels) are neither word characters nor symbols.
-        symbols = sum(n for c, n in Counter(others).items() if unicodedata.category(c)[0] in "PSC")
-        share = symbols / max(1, len(document.text) - spaces)
+        counts = measure(document.text)
+        share = counts.symbols / max(1, counts.chars - counts.spaces)
         return _at_most(document, "symbols", share, self.max_share, "of the characters are symbols")
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedLanguage:
-    """Name the language where it is unknown; drop documents in others than those allowed."""
+    """Name the language where it is unknown; drop documents in others than those allowed, or too unsure.
+
+    Of a Chinese document whose language is named here, `extra["script"]` says Hans or Hant.
+    """
 
     languages: tuple[str, ...]
+    model: str = "langid"
+    min_confidence: float = 0.0
     name = "language"
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the document with its language, or a Drop."""
         if document.language == UNKNOWN:
-            document = replace(document, language=detect_language(document.text))
+            language, confidence = identify_language(document.text, self.model)
+            if confidence < self.min_confidence:
+                detail = f"{language} with confidence {confidence:.2f}, at least {self.min_confidence:g}"
+                return Drop("unsure language", detail)
+            document = replace(document, language=language, extra=_with_script(document, language))
         if not self.languages or document.language in self.languages:
             return document
         return Drop("language", f"{document.language}, only {', '.join(self.languages)} wanted")
+
+
+def _with_script(document: Document, language: str) -> Mapping[str, Any]:
+    script = chinese_script(document.text) if language == "zh" else ""
+    return {**document.extra, "script": script} if script else document.extra
 
 
 def _at_most(document: Document, reason: str, share: float, limit: float, what: str) -> Document | Drop:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import codecs
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luban.data.quality.settings import (
+    C4Settings,
+    ChineseSettings,
+    FineWebSettings,
+    GopherSettings,
+    RuleSet,
+    WordSettings,
+)
 from luban.errors import ConfigError
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,17 +35,66 @@ class WorkSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CleanSettings(WorkSettings):
-    """Raw files to clean documents: how to read them, and what is too poor to keep."""
+class ReadSettings(WorkSettings):
+    """How raw files become documents."""
 
     text_column: str | None = None
     """Column with the text in tables and JSON lines (else: text, content, sentence, 文本, ...)."""
     licence: str = "unknown"
-    """Licence of files that no SOURCES.yaml beside them speaks for."""
-    max_chars: Annotated[int, Field(ge=200)] = 8000
-    """A longer text file becomes several documents, cut between paragraphs."""
+    """Licence of files that neither a SOURCES.yaml nor a licence file above them speaks for."""
+    max_chars: Annotated[int, Field(ge=0)] = 8000
+    """A longer text file becomes several documents, cut between paragraphs; 0 leaves it whole."""
+    carry: tuple[str, ...] = ()
+    """Columns that go along beside the text, such as title; "*" takes all."""
+    include: tuple[str, ...] = ()
+    """Patterns of files to read, such as *.jsonl or news/*; empty reads all."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of files to pass over."""
+    encoding: str | None = None
+    """Encoding of all text, such as gb18030; left out, it is found for each file and line."""
+    max_file_bytes: Annotated[int, Field(ge=1)] = 100_000_000
+    """Reject larger files of the kinds that are read as a whole: pages, pdf, docx, uncut text."""
+    max_line_bytes: Annotated[int, Field(ge=1)] = 32_000_000
+    """Reject longer lines of JSON lines and csv, and go on behind them."""
+    max_members: Annotated[int, Field(ge=1)] = 1_000_000
+    """Files read from one archive, and from those inside it."""
+    max_unpacked_bytes: Annotated[int, Field(ge=1)] = 1_000_000_000_000
+    """Bytes that one packed file or archive may unpack to."""
+    max_ratio: Annotated[float, Field(gt=1)] = 200.0
+    """Times its packed size that a file of more than 10 MB may unpack to."""
+    max_depth: Annotated[int, Field(ge=0)] = 2
+    """Archives inside each other that are opened."""
+
+    def __post_init__(self) -> None:
+        """Refuse an encoding that Python does not know, and pieces too small to be documents."""
+        if 0 < self.max_chars < 200:
+            raise ConfigError(
+                f"max_chars = {self.max_chars} cuts texts too small", fix="set it to 0, or to 200 or more"
+            )
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise ConfigError(
+                    f"encoding = {self.encoding!r} is not known", fix="use one such as utf-8 or gb18030"
+                ) from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CollectSettings(ReadSettings):
+    """Raw files to documents, whatever they say: nothing is filtered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanSettings(ReadSettings):
+    """Raw files to clean documents: how to read them, and what is too poor to keep."""
+
     languages: tuple[str, ...] = ()
     """Keep only these languages, as ISO 639-1 codes; empty keeps all."""
+    language_model: Literal["langid", "fasttext"] = "langid"
+    """What names the language of a text: py3langid, or fastText's lid.176 (extra `language`)."""
+    min_language_confidence: Share = 0.0
+    """Drop documents whose language is named with less confidence (FineWeb: 0.65, with fasttext)."""
     min_chars: Annotated[int, Field(ge=0)] = 40
     """Drop shorter documents; a Chinese, Japanese or Korean character counts as three."""
     max_word_chars: Count = 500
@@ -51,6 +109,20 @@ class CleanSettings(WorkSettings):
     """Drop documents in which one character makes up more of the text, spaces aside."""
     max_symbols: Share = 0.35
     """Drop documents with a larger share of characters that are neither letters, digits nor spaces."""
+    rules: tuple[RuleSet, ...] = ()
+    """Published rules to apply besides, in this order: gopher, c4, fineweb, chinese, words."""
+    gopher: GopherSettings = field(default_factory=GopherSettings)
+    """Thresholds of the rules `gopher`."""
+    c4: C4Settings = field(default_factory=C4Settings)
+    """Thresholds of the rules `c4`."""
+    fineweb: FineWebSettings = field(default_factory=FineWebSettings)
+    """Thresholds of the rules `fineweb`."""
+    chinese: ChineseSettings = field(default_factory=ChineseSettings)
+    """Thresholds of the rules `chinese`."""
+    words: WordSettings = field(default_factory=WordSettings)
+    """Thresholds of the rules `words`."""
+    word_lists: dict[str, str] = field(default_factory=dict)
+    """File of toxic and adult words for a language, such as {zh: words.txt}: applies the rules `words`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +167,12 @@ class SplitSettings:
     """Share of clusters for validation."""
     test: Part = 0.05
     """Share of clusters for the test."""
+    by: Literal["hash", "time"] = "hash"
+    """Whether chance decides, or the newest go to the test and the next newest to validation."""
+    group: str | None = None
+    """Column whose equal values stay together too, such as an author; "site" is the source's site."""
+    stratify: str | None = None
+    """Column each of whose values is split for itself, such as language or label."""
     seed: Seed = 1
     """Decides which cluster goes where."""
 
@@ -114,6 +192,8 @@ class ShardSettings:
 
     min_documents: Count = 1
     """Refuse to write shards from fewer training documents."""
+    columns: tuple[str, ...] = ()
+    """Columns of numbers to keep beside the tokens, such as a quality: training can mix by them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,3 +227,21 @@ class AugmentSettings:
     def changes_tokens(self) -> bool:
         """Whether anything is drawn at each reading."""
         return any((self.hide, self.hide_spans, self.replace, self.swap, self.insert, self.delete))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeakSettings(WorkSettings):
+    """What counts as a leak: training text that an evaluation asks for."""
+
+    word_ngram: Annotated[int, Field(ge=2)] = 13
+    """Words in a row that two texts must share, in scripts with spaces; shorter items are compared by less."""
+    char_ngram: Annotated[int, Field(ge=2)] = 20
+    """Characters in a row, in scripts without spaces."""
+    max_overlap: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Documents that hold a larger share of an evaluation item's n-grams are contaminated."""
+    action: Literal["flag", "drop"] = "flag"
+    """Whether contaminated documents of the training split are named in a column `leak`, or dropped."""
+    fields: tuple[str, ...] = ()
+    """Fields of evaluation rows to look for; empty takes every field that holds text."""
+    near: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Test documents with a nearer training document, by the Jaccard similarity of their words, are listed."""

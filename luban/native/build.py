@@ -46,7 +46,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
         ctypes.c_bool,
         [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int],
     ),
-    "luban_text_counts": (None, [*_TEXT, ctypes.c_int64, ctypes.c_void_p]),
+    "luban_text_counts": (None, [*_TEXT, ctypes.c_void_p]),
     "luban_text_repeats": (None, [*_TEXT, ctypes.c_void_p]),
     "luban_text_repeated_chars": (None, [*_TEXT, ctypes.c_int64, ctypes.c_void_p]),
     "luban_text_ngrams": (ctypes.c_int64, [*_TEXT, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]),

@@ -46,17 +46,26 @@ uint64_t mix(uint64_t h) {
     return h ^ h >> 32;
 }
 
+// Fewer than eight bytes as one number, without reading beyond them; no two of one length give the same.
+uint64_t load_few(const uint8_t *p, int64_t n) {
+    if (n >= 4) {
+        uint32_t head, tail;
+        std::memcpy(&head, p, 4);
+        std::memcpy(&tail, p + n - 4, 4);
+        return head | uint64_t(tail) << 32;
+    }
+    return n ? p[0] | uint64_t(p[n / 2]) << 8 | uint64_t(p[n - 1]) << 16 : 0;
+}
+
 uint64_t hash_bytes(const uint8_t *p, int64_t n) {
-    uint64_t h = SPREAD ^ n;
+    uint64_t h = SPREAD * (n + 1);
     for (; n >= 8; p += 8, n -= 8) {
         uint64_t word;
         std::memcpy(&word, p, 8);
         h = (h ^ word) * SPREAD;
         h ^= h >> 29;
     }
-    uint64_t word = 0;
-    for (int64_t i = 0; i < n; i++) word |= uint64_t(p[i]) << 8 * i;
-    return mix((h ^ word) * SPREAD);
+    return mix((h ^ load_few(p, n)) * SPREAD);
 }
 
 // Counts of 64-bit keys; 0 marks an empty place.
@@ -84,6 +93,31 @@ struct Table {
     }
 };
 
+// A set of 64-bit keys.
+class Keys {
+  public:
+    explicit Keys(int64_t n_keys) {
+        int bits = 4;
+        while ((int64_t(1) << bits) < 2 * n_keys) bits++;
+        places.assign(size_t(1) << bits, 0);
+        shift = 64 - bits;
+    }
+
+    // Whether the key was not there yet.
+    bool add(uint64_t key) {
+        key += !key;
+        size_t i = key * SPREAD >> shift;
+        while (places[i] && places[i] != key) i = (i + 1) & (places.size() - 1);
+        const bool is_new = !places[i];
+        places[i] = key;
+        return is_new;
+    }
+
+  private:
+    std::vector<uint64_t> places;
+    int shift = 0;
+};
+
 struct Piece {
     uint64_t hash;
     int64_t chars;
@@ -91,10 +125,12 @@ struct Piece {
 
 // Pieces seen before, and their characters.
 void count_repeated(const std::vector<Piece> &pieces, int64_t *n, int64_t *chars) {
-    Table seen;
-    seen.reset(pieces.size());
-    for (const Piece &piece : pieces)
-        if (seen[piece.hash].count++) *n += 1, *chars += piece.chars;
+    Keys seen(pieces.size());
+    for (const Piece &piece : pieces) {
+        if (seen.add(piece.hash)) continue;
+        *n += 1;
+        *chars += piece.chars;
+    }
 }
 
 struct Counts {
@@ -102,7 +138,7 @@ struct Counts {
     int64_t top_character, top_count;
     int64_t words, word_chars, alpha_words, longest_word;
     int64_t hashes, ellipses;
-    int64_t lines, line_chars, bullet_lines, ellipsis_lines, terminal_lines, short_lines;
+    int64_t lines, line_chars, bullet_lines, ellipsis_lines, terminal_lines;
     int64_t repeated_lines, repeated_line_chars;
     int64_t paragraphs, repeated_paragraphs, repeated_paragraph_chars;
 };
@@ -124,7 +160,7 @@ struct Line {
 
 class Counter {
   public:
-    Counter(Classes classes, int64_t short_line, Counts *out) : classes(classes), short_line(short_line), out(*out) {}
+    Counter(Classes classes, Counts *out) : classes(classes), out(*out) {}
 
     void run(Reader text) {
         while (text.more()) {
@@ -154,7 +190,6 @@ class Counter {
 
   private:
     Classes classes;
-    int64_t short_line;
     Counts &out;
     std::unique_ptr<uint32_t[], decltype(&std::free)> often{nullptr, std::free};
     uint32_t ascii[128] = {};
@@ -244,7 +279,6 @@ class Counter {
         out.bullet_lines += is_bullet(line.head);
         out.ellipsis_lines += ellipsis;
         out.terminal_lines += line.terminal;
-        out.short_lines += line.chars <= short_line;
         line = Line();
     }
 
@@ -312,10 +346,10 @@ class Ngrams {
 
     // Characters in n-grams seen before, none counted twice: after such a one, the search goes on behind it.
     int64_t repeated() {
-        table.reset(std::max<int64_t>(size(), 0));
+        Keys seen(std::max<int64_t>(size(), 0));
         int64_t total = 0;
         for (int64_t i = 0; i < size();) {
-            if (!table[mixed[i]].count++) {
+            if (seen.add(mixed[i])) {
                 i++;
                 continue;
             }
@@ -339,6 +373,16 @@ class Ngrams {
 uint32_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? c | 32 : c; }
 
 Reader reader(const uint8_t *text, int64_t n) { return {text, text + n}; }
+
+bool is_unspaced(Reader text, Classes is) {
+    int64_t chars = 0, unspaced = 0;
+    while (text.more()) {
+        const uint32_t c = text.next();
+        chars++;
+        unspaced += c >= 128 && (is[c] & UNSPACED);
+    }
+    return 3 * unspaced > chars;
+}
 
 struct Crc {
     uint32_t of[256];
@@ -442,10 +486,9 @@ Judged judge(Reader line, Classes classes) {
 
 extern "C" {
 
-void luban_text_counts(
-    const uint8_t *text, int64_t n, const uint8_t *classes, int64_t n_classes, int64_t short_line, Counts *out) {
+void luban_text_counts(const uint8_t *text, int64_t n, const uint8_t *classes, int64_t n_classes, Counts *out) {
     *out = Counts{};
-    Counter({classes, n_classes}, short_line, out).run(reader(text, n));
+    Counter({classes, n_classes}, out).run(reader(text, n));
 }
 
 // Characters in the most frequent 2-, 3- and 4-gram, then in repeated 5- to 10-grams.
@@ -487,12 +530,14 @@ void luban_text_repeated_chars(
     }
 }
 
-// Hashes of the n-grams of words, or of the letters and digits of a text without spaces; returns their number.
-// `out` has room for a number a byte, and one more.
+// Hashes of the n-grams of words, or of letters and digits where over a third of the text is in scripts without
+// spaces; returns their number. `out` has room for a number a byte, and one more.
 int64_t luban_text_ngrams(
-    const uint8_t *text, int64_t n, const uint8_t *classes, int64_t n_classes, int64_t unspaced, int64_t ngram,
-    uint32_t *out) {
+    const uint8_t *text, int64_t n, const uint8_t *classes, int64_t n_classes, int64_t word_ngram,
+    int64_t char_ngram, uint32_t *out) {
     const Classes is{classes, n_classes};
+    const bool unspaced = is_unspaced(reader(text, n), is);
+    int64_t ngram = unspaced ? char_ngram : word_ngram;
     int64_t size = 0;
     const uint8_t *first = nullptr;
     for (Reader r = reader(text, n); r.more();) {
@@ -523,10 +568,9 @@ int64_t luban_text_ngrams(
 
 // How many of n numbers are distinct.
 int64_t luban_text_distinct(const uint32_t *values, int64_t n) {
-    Table table;
-    table.reset(n);
+    Keys seen(n);
     int64_t distinct = 0;
-    for (int64_t i = 0; i < n; i++) distinct += !table[uint64_t(values[i]) + 1].count++;
+    for (int64_t i = 0; i < n; i++) distinct += seen.add(uint64_t(values[i]) + 1);
     return distinct;
 }
 

@@ -40,7 +40,6 @@ class TextCounts:
     bullet_lines: int
     ellipsis_lines: int
     terminal_lines: int
-    short_lines: int
     repeated_lines: int
     repeated_line_chars: int
     paragraphs: int
@@ -76,15 +75,15 @@ _Two = ctypes.c_int64 * 2
 _Three = ctypes.c_int64 * 3
 
 
-def count_text(text: str, classes: bytes, short_line: int) -> TextCounts:
-    """Count a text's characters, words, lines and paragraphs; lines up to `short_line` long are short."""
+def count_text(text: str, classes: bytes) -> TextCounts:
+    """Count a text's characters, words, lines and paragraphs."""
     raw, out = _encoded(text), _Counts()
-    library().luban_text_counts(raw, len(raw), classes, len(classes), short_line, out)
+    library().luban_text_counts(raw, len(raw), classes, len(classes), out)
     return TextCounts(*out)
 
 
 def count_repeats(text: str, classes: bytes) -> tuple[int, ...]:
-    """Return the characters in the most frequent 2-, 3- and 4-gram of words and in repeated 5- to 10-grams."""
+    """Return the characters in the top 2-, 3- and 4-gram of words, and in repeated 5- to 10-grams."""
     raw, out = _encoded(text), _Repeats()
     library().luban_text_repeats(raw, len(raw), classes, len(classes), out)
     return tuple(out)
@@ -97,11 +96,13 @@ def count_repeated_chars(text: str, classes: bytes, ngram: int) -> tuple[int, in
     return out[0], out[1]
 
 
-def hash_ngrams(text: str, classes: bytes, unspaced: bool, ngram: int) -> NDArray[np.uint32]:
-    """Return the hashes of all n-grams of a lower-cased text, of its characters if it is unspaced."""
+def hash_ngrams(text: str, classes: bytes, word_ngram: int, char_ngram: int) -> NDArray[np.uint32]:
+    """Return the hashes of all n-grams of a lower-cased text, of characters where it has no spaces."""
     raw = _encoded(text)
     out = np.empty(len(raw) + 1, np.uint32)
-    n = library().luban_text_ngrams(raw, len(raw), classes, len(classes), unspaced, ngram, out.ctypes.data)
+    n = library().luban_text_ngrams(
+        raw, len(raw), classes, len(classes), word_ngram, char_ngram, out.ctypes.data
+    )
     return out[:n].copy()
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from functools import cache
 from itertools import groupby
+from typing import TypeVar
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luban.data.language import UNSPACED
+from luban.data.language import UNSPACED, is_unspaced
 from luban.data.quality.characters import (
     CJK,
     HAN_CHARACTER,
@@ -21,10 +22,11 @@ from luban.data.quality.characters import (
     SPACELESS,
     SYMBOL,
     TERMINAL,
-    WORD,
     character_classes,
 )
 from luban.native.text import KeptLines, TextCounts
+
+T = TypeVar("T", bound=Hashable)
 
 BULLETS = frozenset("\u2022\u2023\u2043\u25aa\u25cf\u25e6*-")
 """Characters that stand before the items of a list."""
@@ -33,8 +35,8 @@ _CLOSING = "[\"')\\]\u201d\u2019]"
 _SENTENCE_END = re.compile(rf"[.!?]{_CLOSING}*(?=\s|$)")
 
 
-def count_text(text: str, short_line: int) -> TextCounts:
-    """Count a text's characters, words, lines and paragraphs; lines up to `short_line` long are short."""
+def count_text(text: str) -> TextCounts:
+    """Count a text's characters, words, lines and paragraphs."""
     bits = Counter[int]()
     known: dict[str, int] = {}
     for character, n in Counter(text).items():
@@ -66,7 +68,6 @@ def count_text(text: str, short_line: int) -> TextCounts:
         bullet_lines=sum(line[0] in BULLETS for line in lines),
         ellipsis_lines=sum(line.endswith(("...", "…")) for line in lines),
         terminal_lines=sum(bool(class_of(line[-1]) & TERMINAL) for line in lines),
-        short_lines=sum(len(line) <= short_line for line in lines),
         repeated_lines=len(_seen_before(lines)),
         repeated_line_chars=sum(map(len, _seen_before(lines))),
         paragraphs=len(paragraphs),
@@ -76,7 +77,7 @@ def count_text(text: str, short_line: int) -> TextCounts:
 
 
 def count_repeats(text: str) -> tuple[int, ...]:
-    """Return the characters in the most frequent 2-, 3- and 4-gram of words and in repeated 5- to 10-grams."""
+    """Return the characters in the top 2-, 3- and 4-gram of words, and in repeated 5- to 10-grams."""
     words = split_words(text)
     return (*(_top_chars(words, n) for n in (2, 3, 4)), *(_repeated_chars(words, n) for n in range(5, 11)))
 
@@ -88,10 +89,11 @@ def count_repeated_chars(text: str, ngram: int) -> tuple[int, int]:
     return counts.total(), sum(n for n in counts.values() if n > 1)
 
 
-def hash_ngrams(text: str, unspaced: bool, ngram: int) -> NDArray[np.uint32]:
-    """Return the hashes of all n-grams of a lower-cased text, of its characters if it is unspaced."""
+def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> NDArray[np.uint32]:
+    """Return the hashes of all n-grams of a lower-cased text, of characters where it has no spaces."""
+    unspaced = is_unspaced(text)
     tokens = _character_codes(text) if unspaced else _word_hashes(text)
-    n = min(ngram, len(tokens))
+    n = min(char_ngram if unspaced else word_ngram, len(tokens))
     size = len(tokens) - n + 1
     mixed = np.zeros(size, np.uint32)
     for i in range(n):
@@ -143,9 +145,14 @@ def split_lines(text: str) -> tuple[list[str], list[tuple[str, ...]]]:
     return [line for line in stripped if line], paragraphs
 
 
-def _seen_before(pieces: Sequence[Hashable]) -> list[Hashable]:
-    seen: set[Hashable] = set()
-    return [piece for piece in pieces if piece in seen or seen.add(piece)]  # type: ignore[func-returns-value]
+def _seen_before(pieces: Sequence[T]) -> list[T]:
+    seen: set[T] = set()
+    again = []
+    for piece in pieces:
+        if piece in seen:
+            again.append(piece)
+        seen.add(piece)
+    return again
 
 
 def _top_character(counts: dict[str, int]) -> tuple[int, int]:
