@@ -88,6 +88,7 @@ def clean(
 def dedup(
     documents: Path = Documents,
     out: Path = Out,
+    against: list[Path] = typer.Option([], help="Folders deduplicated earlier, to compare with too."),
     config: Path | None = Config,
     sets: list[str] = typer.Option([], "--set", help="dedup.KEY=VALUE, such as dedup.threshold=0.8."),
     dry_run: bool = DryRun,
@@ -96,10 +97,14 @@ def dedup(
     """Drop exact and near duplicates; mark clusters of similar documents.
 
     \b
-    Example:
+    Examples:
       luban data dedup data/clean --out data/dedup
+      luban data dedup data/new-crawl --against data/dedup --out data/new
     """
-    _run("dedup", {"documents": documents}, out, config, sets, dry_run, as_json)
+    from luban.recipe import numbered
+
+    inputs = {"documents": documents, **numbered("index", against)}
+    _run("dedup", inputs, out, config, sets, dry_run, as_json)
 
 
 @app.command("split")
