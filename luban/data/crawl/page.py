@@ -1,0 +1,98 @@
+"""What a page says about itself: its charset, its links, its canonical address, its wishes to robots."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+HTML = ("text/html", "application/xhtml+xml")
+_TAGS = ("a", "area", "base", "iframe", "frame", "link", "meta")
+_ASCII = re.compile(rb"[\x00-\x7f]*").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the crawl needs to know of an HTML page."""
+
+    charset: str
+    base: str
+    links: tuple[str, ...]
+    canonical: str
+    noindex: bool
+    nofollow: bool
+
+
+def charset_of(body: bytes, content_type: str) -> str:
+    """Return the page's encoding: byte order mark, header, declaration in the page, then what decodes."""
+    from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
+
+    bom, _ = read_bom(body)
+    named = bom or http_content_type_encoding(content_type) or html_body_declared_encoding(body)
+    if named:
+        return str(named)
+    if _ASCII(body):
+        return "ascii"
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    return "utf-8"
+
+
+def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nofollow: bool) -> Page:
+    """Read an HTML page; `wishes` is its X-Robots-Tag header. Links are as written, in order."""
+    from lxml import etree
+
+    charset = charset_of(body, content_type)
+    tree = etree.fromstring(_as_utf8(body, charset), _parser())
+    said = wishes.lower()
+    base, canonical, links = url, "", dict[str, None]()
+    for element in tree.iter(*_TAGS) if tree is not None else ():
+        tag, get = element.tag, element.get
+        if tag == "a" or tag == "area":
+            if (href := get("href")) and not (obey_nofollow and _says(get("rel"), "nofollow")):
+                links[href] = None
+        elif tag == "iframe" or tag == "frame":
+            if src := get("src"):
+                links[src] = None
+        elif tag == "base":
+            base = get("href") or base
+        elif tag == "link":
+            canonical = canonical or (get("href") or "" if _says(get("rel"), "canonical") else "")
+        elif (get("name") or "").lower() == "robots":
+            said += "," + (get("content") or "").lower()
+        elif (get("http-equiv") or "").lower() == "refresh":
+            links |= dict.fromkeys(_refresh(get("content") or ""))
+    words = set(re.split(r"[\s,;:]+", said))
+    return Page(
+        charset,
+        base,
+        tuple(links),
+        canonical,
+        bool(words & {"noindex", "none"}),
+        bool(words & {"nofollow", "none"}),
+    )
+
+
+def _says(rel: str | None, word: str) -> bool:
+    return rel is not None and word in rel.lower().split()
+
+
+def _refresh(content: str) -> list[str]:
+    found = re.search(r"url\s*=\s*['\"]?\s*([^'\"\s]+)", content, re.I)
+    return [found[1]] if found else []
+
+
+def _as_utf8(body: bytes, charset: str) -> bytes:
+    if charset in ("utf-8", "ascii"):
+        return body or b" "
+    try:
+        return body.decode(charset or "cp1252", errors="replace").encode() or b" "
+    except LookupError:
+        return body
+
+
+def _parser() -> object:
+    from lxml import etree
+
+    return etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
