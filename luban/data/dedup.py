@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from luban.data.bands import BucketPairs, Candidates, Copies, may_reach
 from luban.data.clusters import Orders, Pairs, duplicates, join
+from luban.data.compare import Compare, ReadPairs, ReadSome, pair_units, write_sets
 from luban.data.dedup_index import (
     INDEX,
     OldFolder,
@@ -37,7 +38,6 @@ from luban.data.near import find_pairs
 from luban.data.settings import DedupSettings
 from luban.data.signatures import NgramSets, Sign
 from luban.data.steps import check_count, folder_units, read_unit, write_rows
-from luban.data.verify import Compare, ReadPairs, ReadSome, pair_units, write_sets
 from luban.files import disk_errors
 from luban.log import Log
 
