@@ -58,10 +58,38 @@ def crawl(
         print_crawl(result, out, log)
 
 
+@app.command("collect")
+def collect(
+    raw: list[str] = typer.Argument(help="Files, folders, or hub:OWNER/NAME for a public data set."),
+    out: Path = Out,
+    offline: bool = typer.Option(False, "--offline", help="Fetch nothing; HF_HUB_OFFLINE=1 says so too."),
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="collect.KEY=VALUE, such as collect.carry=[title]."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Read raw files of any kind into a documents folder, as they are.
+
+    Kinds: txt, md, rst, json, jsonl, csv, tsv, parquet, arrow, html, xml and MediaWiki dumps, pdf, docx,
+    odt, epub, WARC and WET, program code, transcripts of recordings; packed as gz, zst, bz2 or xz; in zip
+    and tar; folders that `datasets` saved. What could not be read is in rejects.jsonl with its place
+    and reason.
+
+    \b
+    Examples:
+      luban data collect books/ crawl.warc.gz dump.zip --out data/raw
+      luban data collect hub:owner/name --out data/raw --set collect.text_column=body
+    """
+    from luban.data.readers.hub import local_inputs
+    from luban.recipe import numbered
+
+    _run("collect", numbered("raw", local_inputs(raw, offline=offline)), out, config, sets, dry_run, as_json)
+
+
 @app.command("clean")
 def clean(
     raw: list[Path] = typer.Argument(
-        help="Files or folders: txt, md, jsonl, csv, tsv, parquet, html; .gz too."
+        help="Files, folders or documents folders: see `collect` for the kinds."
     ),
     out: Path = Out,
     config: Path | None = Config,
@@ -202,6 +230,9 @@ def label(
 @app.command("describe")
 def describe(
     folder: Path = typer.Argument(help="Folder that clean, dedup, split or shard wrote."),
+    verify: bool = typer.Option(
+        False, "--verify", help="For shards: check every byte by its checksum first."
+    ),
     as_json: bool = Json,
 ) -> None:
     """Show what a folder holds: funnel, languages, licences, lengths.
@@ -209,15 +240,23 @@ def describe(
     \b
     Example:
       luban data describe data/clean
+      luban data describe data/shards --verify
     """
     from luban.data.describe import describe_folder
     from luban.log import Log
 
-    facts = describe_folder(folder)
+    verified = _verified(folder) if verify else {}
+    facts = describe_folder(folder) | verified
     if as_json:
         Log(as_json=True).result(facts)
     else:
         _print_facts(facts)
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    from luban.data.verify import verify_shards
+
+    return {"verified": verify_shards(folder)}
 
 
 def _run(
@@ -263,7 +302,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
             for step in facts["funnel"]
         ]
         print_table(("step", "documents", "dropped", "MB in", "MB out", "example of what was dropped"), rows)
-    for key in ("languages", "licences", "splits", "lengths"):
+    for key in ("verified", "languages", "licences", "splits", "lengths"):
         if facts.get(key):
             print_table((key, "what"), [(str(k), _plain(v)) for k, v in list(facts[key].items())[:20]])
     if facts.get("rules") or facts.get("labels"):

@@ -59,8 +59,12 @@ class PackedWindows:
         """Return the batch of these windows; tokens, documents, targets are (B, context) int64."""
         tokens, documents, targets = (np.empty((len(windows), self.context), np.int64) for _ in range(3))
         self._stream.fill(windows.astype(np.int64) * self.context, (tokens, documents, targets))
-        tensors = (torch.from_numpy(part) for part in (tokens, documents, targets))
-        return Batch(*tensors, tuple(windows.tolist()))
+        return Batch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(documents),
+            torch.from_numpy(targets),
+            tuple(windows.tolist()),
+        )
 
     def count_bytes(self, batch: Batch) -> float:
         """Return the bytes of text behind the batch's targets: what bits per byte divides by."""

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from luban.data.documents import read_documents
 from luban.data.settings import ShardSettings
+from luban.data.shard_writer import Origin, ShardWriter
 from luban.errors import CheckpointError, DataError
-from luban.files import disk_errors, read_json, write_json
+from luban.files import read_json
 from luban.log import Log
 from luban.tokenizer import Tokenizer, load_tokenizer
 
 SPLITS = ("train", "validation", "test")
 BATCH_CHARS = 1_000_000  # text encoded at once: enough to use every core, little to hold
 TOKEN_BYTES = "token_bytes.npy"
-_OFFSET = np.dtype("<i8")
+Array = np.ndarray[Any, Any]
 
 
 def shard(settings: ShardSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> dict[str, Any]:
@@ -32,15 +32,20 @@ def shard(settings: ShardSettings, inputs: Mapping[str, Path], out: Path, log: L
     end = end_id(tokenizer, inputs["tokenizer"])
     per_language: dict[str, Counter[str]] = {"tokens": Counter(), "bytes": Counter()}
     writers: dict[str, ShardWriter] = {}
+    n_rows = 0
     with ExitStack() as stack:
         for rows in _groups(read_documents(inputs["documents"])):
-            for row, ids in zip(rows, tokenizer.encode_batch([r["text"] for r in rows]), strict=True):
-                split, n_bytes = row.get("split", "train"), len(row["text"].encode())
+            for row, ids in zip(rows, tokenizer.encode_arrays([r["text"] for r in rows]), strict=True):
+                split, n_bytes = row.get("split") or "train", len(row["text"].encode())
                 if split not in writers:
-                    writers[split] = stack.enter_context(ShardWriter(out, split, tokenizer.vocab_size))
-                writers[split].add(str(row["id"]), [*ids, end], n_bytes)
+                    writer = ShardWriter(out, split, tokenizer.vocab_size, settings.columns)
+                    writers[split] = stack.enter_context(writer)
+                numbers = _numbers(row, settings.columns, inputs["documents"])
+                origin = Origin(row["source"], row["licence"], row["language"], n_rows)
+                writers[split].add(str(row["id"]), np.append(ids, end), n_bytes, origin, numbers)
                 per_language["tokens"][row["language"]] += len(ids)
                 per_language["bytes"][row["language"]] += n_bytes
+                n_rows += 1
     _refuse_too_few(writers, settings, inputs["documents"])
     tokenizer.save(out / "tokenizer")
     splits = {name: writers[name].counts for name in SPLITS if name in writers}
@@ -75,78 +80,51 @@ def end_id(tokenizer: Tokenizer, folder: Path) -> int:
     return found
 
 
-class ShardWriter:
-    """Streams one split to the disk: tokens, offsets and ids, and a summary when it closes."""
-
-    def __init__(self, folder: Path, split: str, vocab_size: int):
-        self._folder, self._split, self._vocab_size = folder, split, vocab_size
-        self._dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-        self._digest = hashlib.sha256()
-        self._n_tokens = self._n_documents = self._n_bytes = 0
-
-    def __enter__(self) -> ShardWriter:
-        with disk_errors(self._folder), ExitStack() as stack:
-            self._tokens = stack.enter_context((self._folder / f"{self._split}.bin").open("wb"))
-            self._offsets = stack.enter_context((self._folder / f"{self._split}.offsets.npy").open("wb"))
-            self._ids = stack.enter_context(
-                (self._folder / f"{self._split}.ids.txt").open("w", encoding="utf-8")
-            )
-            _write_header(self._offsets, 0)
-            self._offsets.write(np.zeros(1, _OFFSET).tobytes())
-            self._files = stack.pop_all()
-        return self
-
-    def add(self, id: str, tokens: list[int], n_bytes: int) -> None:
-        """Append one document, its end token included."""
-        data = np.asarray(tokens, self._dtype).tobytes()
-        self._tokens.write(data)
-        self._digest.update(data)
-        self._n_tokens += len(tokens)
-        self._n_documents += 1
-        self._n_bytes += n_bytes
-        self._offsets.write(self._n_tokens.to_bytes(8, "little"))
-        self._ids.write(" ".join(id.splitlines()) + "\n")
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What was written so far."""
-        return {"tokens": self._n_tokens, "documents": self._n_documents, "bytes": self._n_bytes}
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._files:
-            if error is None:
-                self._offsets.seek(0)
-                _write_header(self._offsets, self._n_documents + 1)
-        if error is None:
-            summary = {
-                "dtype": self._dtype.name,
-                "n_tokens": self._n_tokens,
-                "n_documents": self._n_documents,
-                "n_bytes": self._n_bytes,
-                "sha256": self._digest.hexdigest(),
-                "vocab_size": self._vocab_size,
-            }
-            write_json(self._folder / f"{self._split}.json", summary)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Shard:
     """One split, memory-mapped: opening it reads nothing but the summary."""
 
-    tokens: np.ndarray[Any, Any]
-    offsets: np.ndarray[Any, Any]
+    tokens: Array
+    offsets: Array
     """Where each document begins; the last entry is where the last one ends."""
     n_bytes: int
     vocab_size: int
-    token_bytes: np.ndarray[Any, Any]
+    token_bytes: Array
     """(V,) bytes of text that each token stands for."""
     prefix: Path
 
     def document_ids(self) -> list[str]:
         """Return the id of every document, in order."""
-        return self.prefix.with_name(f"{self.prefix.name}.ids.txt").read_text("utf-8").split("\n")[:-1]
+        return self.beside("ids.txt").read_text("utf-8").split("\n")[:-1]
+
+    def rows(self) -> Array:
+        """Return for every document its row in the documents folder, and its line among `origins`: (n, 2)."""
+        path = self.beside("rows.npy")
+        if not path.is_file():
+            raise DataError(
+                f"{self.prefix.parent} does not say where its documents came from",
+                fix="make the shards again: earlier versions did not keep it",
+            )
+        return np.load(path, mmap_mode="r").view(np.ndarray)
+
+    def origins(self) -> list[tuple[str, str, str]]:
+        """Return the (source, licence, language) that the second column of `rows` numbers."""
+        lines = self.beside("origins.jsonl").read_text("utf-8").split("\n")[:-1]
+        return [(source, licence, language) for source, licence, language in map(json.loads, lines)]
+
+    def column(self, name: str) -> Array:
+        """Return the number that the shards keep of every document under this name."""
+        path = self.beside(f"column-{name}.npy")
+        if not path.is_file():
+            raise DataError(
+                f"{self.prefix.parent} has no column {name} of its documents",
+                fix=f"make the shards again with --set shard.columns=[{name}]",
+            )
+        return np.load(path, mmap_mode="r").view(np.ndarray)
+
+    def beside(self, name: str) -> Path:
+        """Return the path of one of the split's files."""
+        return self.prefix.with_name(f"{self.prefix.name}.{name}")
 
 
 def open_shard(prefix: Path) -> Shard:
@@ -166,16 +144,46 @@ def open_shard(prefix: Path) -> Shard:
         raise DataError(
             f"{path} has {size} bytes, {summary_path.name} says {expected}", fix="make the shards again"
         )
+    if not summary["n_tokens"]:
+        raise DataError(f"{prefix} holds no tokens", fix="give this split more text, or name another")
     return Shard(
         np.memmap(path, dtype, "r", shape=(summary["n_tokens"],)).view(
             np.ndarray
         ),  # slices of memmap are slow
-        np.load(prefix.with_name(f"{prefix.name}.offsets.npy"), mmap_mode="r").view(np.ndarray),
+        _offsets(prefix, summary),
         summary["n_bytes"],
         summary["vocab_size"],
         np.load(prefix.parent / TOKEN_BYTES),
         prefix,
     )
+
+
+def _offsets(prefix: Path, summary: dict[str, Any]) -> Array:
+    path = prefix.with_name(f"{prefix.name}.offsets.npy")
+    try:
+        offsets: Array = np.load(path, mmap_mode="r").view(np.ndarray)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path} cannot be read: {e}", fix="make the shards again") from None
+    expected = (0, summary["n_tokens"], summary["n_documents"] + 1)
+    found = (offsets[0], offsets[-1], len(offsets)) if len(offsets) else (None, None, 0)
+    if found != expected:
+        raise DataError(
+            f"{path} has {found[2]} offsets from {found[0]} to {found[1]}; by {prefix.name}.json they are "
+            f"{expected[2]} from 0 to {expected[1]}",
+            fix="make the shards again",
+        )
+    return offsets
+
+
+def _numbers(row: dict[str, Any], columns: tuple[str, ...], folder: Path) -> dict[str, float]:
+    try:
+        return {name: float(row[name]) for name in columns}
+    except (KeyError, TypeError, ValueError):
+        wrong = next(n for n in columns if not isinstance(row.get(n), (int, float)))
+        raise DataError(
+            f"{folder}: document {row['id']} has {wrong} = {row.get(wrong)!r}, which is no number",
+            fix="leave the column out of shard.columns, or fill it",
+        ) from None
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -200,16 +208,10 @@ def _refuse_too_few(writers: dict[str, ShardWriter], settings: ShardSettings, do
         )
 
 
-def _token_bytes(tokenizer: Tokenizer, splits: dict[str, dict[str, int]]) -> np.ndarray[Any, Any]:
+def _token_bytes(tokenizer: Tokenizer, splits: dict[str, dict[str, int]]) -> Array:
     """Return the bytes of text behind each token: exact for byte-level tokenizers, else the mean."""
     spelt = [tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
     n_tokens = sum(s["tokens"] - s["documents"] for s in splits.values())
     mean = sum(s["bytes"] for s in splits.values()) / max(n_tokens, 1)
     sizes = [mean if data is None else len(data) for data in spelt]
     return np.array([0 if i in tokenizer.special_ids else size for i, size in enumerate(sizes)], np.float64)
-
-
-def _write_header(file: IO[bytes], n: int) -> None:
-    """Write the .npy header of n offsets, always 128 bytes long, so that it can be mended at the end."""
-    text = f"{{'descr': '{_OFFSET.str}', 'fortran_order': False, 'shape': ({n},), }}"
-    file.write(b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n")

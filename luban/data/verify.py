@@ -1,101 +1,66 @@
-"""The true Jaccard similarity of pairs of documents, whose n-grams are held in a file meanwhile."""
+"""Read every byte of a shards folder and say whether it is what was written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+import hashlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from luban.data.clusters import Orders
-from luban.data.engine import ORDER, Table
-from luban.data.extras import load_extra
-from luban.data.steps import read_unit
-from luban.files import disk_errors
-from luban.native import minhash
+from luban.data.shard_writer import HEADER_BYTES
+from luban.data.shards import SPLITS, open_shard
+from luban.errors import DataError
+from luban.files import read_json
 
-PAIRS = 1 << 16  # compared at a time
+BLOCK_TOKENS = 8_000_000
+AGAIN = "make the shards again, or copy them again from where they are whole"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSome:
-    """Reads those documents of a row group whose order is in a file (npy, sorted)."""
+def verify_shards(folder: Path) -> dict[str, int]:
+    """Check every split against its checksums; return the tokens of each.
 
-    orders: Path
-
-    def __call__(self, unit: tuple[str, int, int]) -> Iterator[Table]:
-        """Yield the tables of a row group with only these rows."""
-        pa = load_extra("pyarrow")
-        path, group, first = unit
-        wanted = np.load(self.orders, mmap_mode="r")
-        with load_extra("pyarrow.parquet").ParquetFile(path) as parquet:
-            n = parquet.metadata.row_group(group).num_rows
-        begin, end = np.searchsorted(wanted, (first, first + n))
-        if begin == end:
-            return
-        inside = wanted[begin:end]
-        for table in read_unit(unit):
-            keep = np.isin(table.column(ORDER).to_numpy(), inside, assume_unique=True)
-            if keep.any():
-                yield table.filter(pa.array(keep))
+    Besides the SHA-256 of every file: offsets grow, ids are of the vocabulary, each document has an id.
+    """
+    splits = [name for name in SPLITS if (folder / f"{name}.json").is_file()]
+    if not splits:
+        raise DataError(f"{folder} has no token shards", fix="name a folder that `luban data shard` wrote")
+    return {name: _verify_split(folder / name) for name in splits}
 
 
-def write_sets(tables: Iterable[Table], folder: Path) -> None:
-    """Lay the n-grams of documents, as `NgramSets` gives them, into a file that processes can share."""
-    orders, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    with disk_errors(folder):
-        folder.mkdir()
-        with (folder / "sets.u32").open("wb") as file:
-            for table in tables:
-                orders.append(table.column(ORDER).to_numpy())
-                column = table.column("ngrams").combine_chunks()
-                _, offsets, data = column.buffers()
-                ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
-                sizes.append(np.diff(ends) // 4)
-                file.write(memoryview(data)[ends[0] : ends[-1]])
-        places = np.concatenate(orders)
-        ends = np.cumsum(np.r_[0, np.concatenate(sizes)])
-        by = np.argsort(places, kind="stable")
-        np.save(folder / "orders.npy", places[by])
-        np.save(folder / "bounds.npy", np.stack([ends[:-1], ends[1:]], axis=1)[by])
+def _verify_split(prefix: Path) -> int:
+    shard, summary = open_shard(prefix), read_json(prefix.with_name(f"{prefix.name}.json"))
+    digest, largest = hashlib.sha256(), 0
+    for start in range(0, len(shard.tokens), BLOCK_TOKENS):
+        block = shard.tokens[start : start + BLOCK_TOKENS]
+        digest.update(block.tobytes())
+        largest = max(largest, int(block.max()))
+    _refuse(digest.hexdigest() != summary["sha256"], shard.beside("bin"), "is not what was written")
+    for name, expected in summary.get("files", {}).items():
+        _refuse(_digest(shard.beside(name)) != expected, shard.beside(name), "is not what was written")
+    place = f"has a token {largest}, the vocabulary {shard.vocab_size}"
+    _refuse(largest >= shard.vocab_size, shard.beside("bin"), place)
+    _refuse(
+        bool((np.diff(shard.offsets) <= 0).any()), shard.beside("offsets.npy"), "has offsets out of order"
+    )
+    n_ids = len(shard.document_ids())
+    what = f"has {n_ids} ids for {summary['n_documents']} documents"
+    _refuse(n_ids != summary["n_documents"], shard.beside("ids.txt"), what)
+    return len(shard.tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPairs:
-    """Reads pairs (n, 2) from a file, a range of them a unit."""
-
-    path: Path
-
-    def __call__(self, unit: tuple[int, int]) -> Iterator[Table]:
-        """Yield the pairs as columns left, right."""
-        pairs = np.load(self.path, mmap_mode="r")[slice(*unit)]
-        left, right = (np.ascontiguousarray(pairs[:, k]) for k in (0, 1))
-        yield load_extra("pyarrow").table({ORDER: np.arange(*unit), "left": left, "right": right})
-
-
-def pair_units(n: int) -> list[tuple[int, int]]:
-    """Return ranges of pairs."""
-    return [(at, min(at + PAIRS, n)) for at in range(0, n, PAIRS)]
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as f:
+            if path.suffix == ".npy":
+                f.seek(HEADER_BYTES)
+            while block := f.read(1 << 20):
+                digest.update(block)
+    except FileNotFoundError:
+        return "missing"
+    return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """Maps pairs of documents to their similarity, by the n-grams that `write_sets` put in a folder."""
-
-    folder: Path
-
-    def __call__(self, table: Table) -> Table:
-        """Return the pairs with a column jaccard."""
-        sets, orders, bounds = _load(self.folder)
-        sides = [np.searchsorted(orders, table.column(name).to_numpy()) for name in ("left", "right")]
-        found = minhash.jaccard(sets, bounds, np.stack(sides, axis=1))
-        return table.append_column("jaccard", load_extra("pyarrow").array(found))
-
-
-@lru_cache(maxsize=1)
-def _load(folder: Path) -> tuple[NDArray[np.uint32], Orders, Orders]:
-    sets = np.memmap(folder / "sets.u32", np.uint32, "r")
-    return sets, np.load(folder / "orders.npy", mmap_mode="r"), np.load(folder / "bounds.npy")
+def _refuse(is_wrong: bool, path: Path, what: str) -> None:
+    if is_wrong:
+        raise DataError(f"{path} {what}", fix=AGAIN)
