@@ -29,9 +29,12 @@ inline void compress(uint64_t *state, const uint8_t *block, uint64_t so_far, boo
     memcpy(v, state, 64), memcpy(v + 8, START, 64);
     v[12] ^= so_far;
     if (last) v[14] = ~v[14];
+#pragma GCC unroll 12  // so that the orders become part of the instructions
     for (int round = 0; round < 12; round++) {
         const uint8_t *s = ORDERS[round % 10];
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++) blend(v, i, 4 + i, 8 + i, 12 + i, m[s[2 * i]], m[s[2 * i + 1]]);
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
             blend(v, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4, m[s[8 + 2 * i]], m[s[9 + 2 * i]]);
     }
