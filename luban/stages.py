@@ -65,6 +65,13 @@ STAGES = {
             resumable=True,
         ),
         Stage(
+            "collect",
+            "luban.data.collect:collect",
+            "luban.data.settings:CollectSettings",
+            ("raw",),
+            many=("raw",),
+        ),
+        Stage(
             "clean",
             "luban.data.clean:clean",
             "luban.data.settings:CleanSettings",

@@ -39,9 +39,11 @@ def transforms(settings: CleanSettings) -> list[Any]:
 
 def clean(settings: CleanSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> dict[str, Any]:
     """Read the raw files and write the documents that pass every step, and those that do not."""
-    sources = list_sources([path for name, path in inputs.items() if name.partition(":")[0] == "raw"])
+    sources = list_sources(
+        [path for name, path in inputs.items() if name.partition(":")[0] == "raw"], settings
+    )
     steps = transforms(settings)
-    read = ReadRaw(settings.text_column, settings.licence, settings.max_chars)
+    read = ReadRaw(settings)
     titles = {source.name: source.title for source in sources if source.title != source.name}
     with open_engine(settings, out) as engine:
         rows = read_raw(engine, sources, read).map(Steps(tuple(steps)))

@@ -8,11 +8,12 @@ A SOURCES.yaml beside raw files::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from luban.config import fill, load_yaml
+from luban.data.readers.licences import read_licence
 
 ORIGINS_FILE = "SOURCES.yaml"
 
@@ -34,10 +35,24 @@ class Origins:
     """Finds a file's origin: the nearest SOURCES.yaml at or above it, its first pattern that fits."""
 
     root: Path
+    _licences: dict[Path, str | None] = field(default_factory=dict)
     _read: dict[Path, list[tuple[str, Origin]]] = field(default_factory=dict)
 
     def of(self, path: Path) -> Origin:
-        """Return the origin of a file below the root; an empty one if no pattern fits."""
+        """Return the origin of a file below the root.
+
+        Where no pattern gives a licence, the nearest licence file at or above it does.
+        """
+        origin = self._named(path)
+        return origin if origin.licence else replace(origin, licence=self._licence(path.parent))
+
+    def _licence(self, folder: Path) -> str | None:
+        if folder not in self._licences:
+            above = folder != self.root and folder != folder.parent
+            self._licences[folder] = read_licence(folder) or (self._licence(folder.parent) if above else None)
+        return self._licences[folder]
+
+    def _named(self, path: Path) -> Origin:
         folder = path.parent
         while True:
             for pattern, origin in self._patterns(folder):

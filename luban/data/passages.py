@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from luban.data.documents import read_documents
-from luban.data.sources import Reject, is_html, list_sources, read_sources
+from luban.data.settings import ReadSettings
+from luban.data.sources import Reject, is_page, list_sources, read_sources
 from luban.files import Manifest
 from luban.tokenizer import Tokenizer
 
@@ -49,11 +50,9 @@ def read_texts(roots: Sequence[Path], reject: Reject) -> Iterator[str]:
         if root.is_dir() and Manifest.read(root):
             yield from (row["text"] for row in read_documents(root) if row.get("split", "train") == "train")
             continue
-        found = read_sources(
-            list_sources([root]), reject, text_column=None, licence="unknown", max_chars=MAX_CHARS
-        )
-        for document in found:
-            if is_html(document.source):
+        settings = ReadSettings(max_chars=MAX_CHARS)
+        for document in read_sources(list_sources([root], settings), reject, settings):
+            if is_page(document):
                 reject(document.source, None, "a page: `luban data clean` makes text of it")
             else:
                 yield document.text

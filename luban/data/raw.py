@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from luban.data.engine import Engine, Rows, Table
-from luban.data.sources import Source, read_sources
+from luban.data.settings import ReadSettings
+from luban.data.sources import Source, read_sources, split_units
 from luban.data.steps import Row, document_row, reject_row, tables
 
-UNIT_BYTES = 32_000_000  # files read as one piece of work
-UNIT_FILES = 500
-_PLACES = 1 << 32  # documents of a file, at most
+UNIT_BYTES = 32_000_000  # read as one piece of work
+_PLACES = 1 << 32  # documents of a source, at most
 
 Unit = tuple[tuple[int, Source], ...]
 """Some sources with their numbers."""
@@ -21,9 +22,7 @@ Unit = tuple[tuple[int, Source], ...]
 class ReadRaw:
     """Reads units of sources into tables."""
 
-    text_column: str | None
-    licence: str
-    max_chars: int
+    settings: ReadSettings
 
     def __call__(self, unit: Unit) -> Iterator[Table]:
         """Yield the documents and rejects of a unit's sources, in order."""
@@ -35,9 +34,7 @@ class ReadRaw:
         found = read_sources(
             [source],
             lambda file, line, reason: rejects.append((file, line, reason)),
-            text_column=self.text_column,
-            licence=self.licence,
-            max_chars=self.max_chars,
+            self.settings,
         )
         for document in found:
             for reject in rejects:
@@ -53,18 +50,13 @@ class ReadRaw:
 
 def read_raw(engine: Engine, sources: Sequence[Source], read: ReadRaw) -> Rows:
     """Return the rows of all sources, in order."""
-    return engine.read(units(sources), read)
+    return engine.read(units(sources, read.settings), read)
 
 
-def units(sources: Sequence[Source]) -> list[Unit]:
-    """Gather sources, in order, into pieces of work of like size."""
-    found: list[Unit] = []
-    unit: list[tuple[int, Source]] = []
-    size = 0
-    for number, source in enumerate(sources):
-        unit.append((number, source))
-        size += source.path.stat().st_size
-        if size >= UNIT_BYTES or len(unit) >= UNIT_FILES:
-            found.append(tuple(unit))
-            unit, size = [], 0
-    return [*found, tuple(unit)] if unit else found
+def units(sources: Sequence[Source], settings: ReadSettings) -> list[Unit]:
+    """Gather sources, in order, into pieces of work of like size; large files are cut."""
+    numbers = itertools.count()
+    return [
+        tuple((next(numbers), source) for source in unit)
+        for unit in split_units(sources, UNIT_BYTES, settings)
+    ]

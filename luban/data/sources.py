@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from luban.data.encoding import Unreadable, decode_html, open_bytes, open_text
-from luban.data.funnel import source_title
-from luban.data.origins import ORIGINS_FILE, Origin, Origins
-from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, Row, find_column, read_rows, suffix_of
+from luban.data.documents import COLUMNS, document_of
+from luban.data.encoding import HEAD_BYTES, Unreadable, detect
+from luban.data.extras import load_extra
+from luban.data.finding import Place, find_places
+from luban.data.origins import Origin, Origins
+from luban.data.readers.jsons import whole_characters
+from luban.data.readers.opening import CONTAINERS, HTML_SUFFIXES, chosen, kind_of, read_file
+from luban.data.readers.records import Broken, Record, Span
+from luban.data.readers.tabular import LANGUAGE_COLUMNS, LICENCE_COLUMNS, TIME_COLUMNS
+from luban.data.readers.times import iso_time
+from luban.data.settings import ReadSettings
+from luban.data.tables import parquet_rows
+from luban.data.unpacking import split_suffix
 from luban.errors import DataError
-from luban.files import Manifest
 from luban.records import Document
 
-TEXT_SUFFIXES = (".txt", ".text", ".md")
-HTML_SUFFIXES = (".html", ".htm", ".xhtml")
-HTML_BYTES = 20_000_000  # a larger page is a dump, and its tree would fill the memory
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
-_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)]*\s*")
+UNIT_FILES = 500
+_LANGUAGE = re.compile(r"([a-z]{2,3})(?:[-_]\w+)*", re.I)
+_NO_TEXT = "no text in it"
 
-Reject = Callable[[str, int | None, str], None]
-"""Takes the file, the line or row if it is only one, and the reason."""
+Reject = Callable[[str, "int | None", str], None]
+"""Takes the file or member, the line or row if it is only one, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One raw file: where it is, what it is called in documents, and where it comes from."""
+    """One raw file, or a part of one: where it is, what documents call it, and where it comes from."""
 
     path: Path
     name: str
     origin: Origin
+    span: Span | None = None
+    """The bytes of JSON lines, or the row groups of parquet, to read."""
+    is_documents: bool = False
+    """A part of a documents folder, whose rows keep what they say of themselves."""
+    prefix: str = ""
+    problem: str = ""
+    """Why it cannot be read, if that is known from looking at the folder."""
 
     @property
     def title(self) -> str:
@@ -44,19 +55,30 @@ class Source:
         return self.origin.source or source_title(self.name)
 
 
-def list_sources(roots: Sequence[Path]) -> list[Source]:
+def source_title(source: str) -> str:
+    """Return a source's name for tables: pages of a folder go together.
+
+    source_title("a/index.html.gz") -> "a/*.html.gz"
+    """
+    return re.sub(r"[^/]*?(\.\w+(?:\.gz)?)$", r"*\1", source) if is_html(source) else source
+
+
+def list_sources(roots: Sequence[Path], settings: ReadSettings | None = None) -> list[Source]:
     """Return every file at or below the roots in a stable order; hidden files are passed over.
 
-    Of a folder that a stage wrote, only the documents are taken. Of several roots, each name begins
-    with the root's.
+    Of a folder that a stage wrote, only the documents are taken; of one that `datasets` saved, only the
+    tables. Of several roots, each name begins with the root's.
     """
+    settings = settings or ReadSettings()
     found = []
     for root, prefix in zip(roots, _prefixes(roots), strict=True):
         folder = root if root.is_dir() else root.parent
         origins = Origins(folder)
-        for path in _files(root):
-            name = path.relative_to(folder).as_posix()
-            found.append(Source(path, f"{prefix}{name}", origins.of(path)))
+        for place in find_places(root):
+            name = prefix + place.path.relative_to(folder).as_posix()
+            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            if place.is_documents or chosen(name, settings, archive=kind_of(name)[0] in CONTAINERS):
+                found.append(_source(place, name, prefix, origins))
     if not found:
         where = ", ".join(map(str, roots))
         raise DataError(f"{where} holds no files", fix="put texts there (txt, md, jsonl, csv, parquet, html)")
@@ -64,69 +86,141 @@ def list_sources(roots: Sequence[Path]) -> list[Source]:
 
 
 def read_sources(
-    sources: Sequence[Source], reject: Reject, *, text_column: str | None, licence: str, max_chars: int
+    sources: Sequence[Source], reject: Reject, settings: ReadSettings | None = None
 ) -> Iterator[Document]:
     """Yield the documents of all files in order, and report to `reject` what cannot be read.
 
-    Pages come as html: see `is_html`.
+    Pages come as html: see `is_page`.
     """
+    settings = settings or ReadSettings()
     for source in sources:
-        kind = suffix_of(source.path)
-        make = partial(_document, source, licence=source.origin.licence or licence)
-        try:
-            if kind in TEXT_SUFFIXES:
-                for position, text in enumerate(split_text(source.path, max_chars)):
-                    yield make(position, text, {})
-            elif kind in TABLE_SUFFIXES:
-                yield from _from_table(source, make, reject, text_column)
-            elif kind in HTML_SUFFIXES:
-                yield make(0, _read_html(source.path), {})
-            else:
-                reject(source.name, None, f"no reader for {kind or 'files without a suffix'}")
-        except Unreadable as e:
-            reject(source.name, None, str(e))
-        except OSError as e:
-            reject(source.name, None, f"cannot be opened: {e.strerror or e}")
+        if source.problem:
+            reject(source.name, None, source.problem)
+        elif source.is_documents:
+            yield from _kept(source, reject)
+        else:
+            make = _Maker(source, settings)
+            for found in read_file(source.path, source.name, settings, source.span):
+                made = found if isinstance(found, Broken) else make(found)
+                if isinstance(made, Document):
+                    yield made
+                else:
+                    reject(made.file, _whole_line(source, made.line), made.reason)
+
+
+def split_units(
+    sources: Sequence[Source], bytes_per_unit: int, settings: ReadSettings | None = None
+) -> list[tuple[Source, ...]]:
+    """Gather sources, in order, into pieces of work of about that size.
+
+    Large files of JSON lines and parquet are cut: what is read of the parts is what is read of the whole.
+    """
+    units: list[tuple[Source, ...]] = []
+    unit: list[Source] = []
+    size = 0
+    for source in sources:
+        for part, part_bytes in _parts(source, bytes_per_unit, settings or ReadSettings()):
+            if unit and (size + part_bytes > bytes_per_unit or len(unit) >= UNIT_FILES):
+                units.append(tuple(unit))
+                unit, size = [], 0
+            unit.append(part)
+            size += part_bytes
+    return [*units, tuple(unit)] if unit else units
 
 
 def is_html(source: str) -> bool:
-    """Whether documents of this source are pages."""
-    return suffix_of(Path(source)) in HTML_SUFFIXES
+    """Whether this is the name of a page."""
+    return split_suffix(source)[0] in HTML_SUFFIXES
 
 
-def split_text(path: Path, max_chars: int) -> Iterator[str]:
-    """Yield a text file in pieces of at most `max_chars`, cut after a paragraph where there is one.
-
-    Without a blank line to cut at, a cut falls after a line; without lines, after a sentence.
-    """
-    piece = ""
-    with open_text(path) as f:
-        while line := f.readline(max_chars):
-            while len(piece) + len(line) > max_chars:
-                cut = _cut(piece)
-                yield piece[:cut]
-                piece = piece[cut:]
-            piece += line
-    if piece.strip():
-        yield piece
+def is_page(document: Document) -> bool:
+    """Whether a document is a page as it was found, of which the main text is still to be taken."""
+    return document.extra.get("format") == "html"
 
 
-def _cut(piece: str) -> int:
-    """Where to cut lines: after the last blank line in the second half, else after the last line."""
-    blank = piece.rfind("\n\n", len(piece) // 2)
-    if blank >= 0:
-        return blank + 2
-    line = piece.rfind("\n", len(piece) // 2)
-    return line + 1 if line >= 0 else _cut_line(piece)
+class _Maker:
+    """Makes documents of a source's records."""
+
+    def __init__(self, source: Source, settings: ReadSettings):
+        self._licence = source.origin.licence or settings.licence
+        self._language = source.origin.language or "und"
+        self._carry = settings.carry
+        self._all = "*" in settings.carry
+
+    def __call__(self, record: Record) -> Document | Broken:
+        text, row = record.text, record.row
+        if not isinstance(text, str):
+            what = "null" if text is None else f"of type {type(text).__name__}"
+            return Broken(record.file, record.line, f"the text is {what}")
+        if not text or text.isspace():
+            return Broken(record.file, record.line, _NO_TEXT)
+        digest = hashlib.sha256(f"{record.file}\0{record.position}".encode("utf-8", "replace"))
+        return Document(
+            id=digest.hexdigest()[:16],
+            text=text,
+            source=record.source or record.file,
+            licence=_named(row, LICENCE_COLUMNS) or self._licence,
+            language=_language(row) or self._language,
+            time=next((time for name in TIME_COLUMNS if name in row and (time := iso_time(row[name]))), ""),
+            extra={**self._carried(row), **record.extra} if self._carry else record.extra,
+        )
+
+    def _carried(self, row: Mapping[str, Any]) -> dict[str, str]:
+        names = row if self._all else [name for name in self._carry if name in row]
+        taken = (*COLUMNS, *LICENCE_COLUMNS, *LANGUAGE_COLUMNS)
+        return {
+            f"source_{name}" if name in COLUMNS else name: _as_text(row[name])
+            for name in names
+            if row[name] is not None and (name not in taken or name == "id")
+        }
 
 
-def _cut_line(line: str) -> int:
-    """Where to cut one long line: after the last sentence in the second half, else after a space."""
-    ends = [m.end() for m in _SENTENCE_END.finditer(line, len(line) // 2)]
-    if ends:
-        return ends[-1]
-    space = line.rfind(" ", len(line) // 2)
-    return space + 1 if space >= 0 else len(line)
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    import json
+
+    return str(whole_characters(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def _named(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    for name in columns:
+        value = row.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return ""
+
+
+def _language(row: Mapping[str, Any]) -> str:
+    match = _LANGUAGE.fullmatch(_named(row, LANGUAGE_COLUMNS))
+    return match[1].lower() if match else ""
+
+
+def _kept(source: Source, reject: Reject) -> Iterator[Document]:
+    """Yield the rows of a documents folder as they are; of several folders, ids are made different."""
+    try:
+        for number, row in parquet_rows(source.path, lambda columns: None, source.span):
+            if isinstance(row, dict) and isinstance(row.get("text"), str) and row.get("id"):
+                document = document_of(row)
+                if source.prefix:
+                    digest = hashlib.sha256(f"{source.prefix}\0{document.id}".encode("utf-8", "replace"))
+                    document = replace(document, id=digest.hexdigest()[:16])
+                yield document
+            else:
+                reject(source.name, number, "a row without an id or a text")
+    except Unreadable as e:
+        reject(source.name, None, str(e))
+    except OSError as e:
+        reject(source.name, None, f"cannot be opened: {e.strerror or e}")
+
+
+def _source(place: Place, name: str, prefix: str, origins: Origins) -> Source:
+    origin = Origin() if place.is_documents or place.problem else origins.of(place.path)
+    if place.licence and not origin.licence:
+        origin = replace(origin, licence=place.licence)
+    return Source(
+        place.path, name, origin, is_documents=place.is_documents, prefix=prefix, problem=place.problem
+    )
 
 
 def _prefixes(roots: Sequence[Path]) -> list[str]:
@@ -137,64 +231,67 @@ def _prefixes(roots: Sequence[Path]) -> list[str]:
     return [f"{n}-{i}/" if n in repeated else f"{n}/" for i, n in enumerate(names, start=1)]
 
 
-def _files(root: Path) -> list[Path]:
-    if root.is_file():
-        return [root]
-    if Manifest.read(root):
-        return sorted(root.glob("documents-*.parquet"))
-    paths = (p for p in root.rglob("*") if p.is_file() and p.name != ORIGINS_FILE)
-    return sorted(p for p in paths if not any(part.startswith(".") for part in p.relative_to(root).parts))
-
-
-def _document(source: Source, position: int, text: str, row: Mapping[str, Any], *, licence: str) -> Document:
-    digest = hashlib.sha256(f"{source.name}\0{position}".encode("utf-8", "surrogateescape"))
-    language = row.get("language") or row.get("lang")
-    given = isinstance(language, str) and _LANGUAGE.fullmatch(language) and language
-    own = row.get("licence") or row.get("license")
-    return Document(
-        id=digest.hexdigest()[:16],
-        text=text,
-        source=source.name,
-        licence=own if isinstance(own, str) else licence,
-        language=given or source.origin.language or "und",
-    )
-
-
-def _from_table(
-    source: Source, make: Callable[[int, str, Mapping[str, Any]], Document], reject: Reject, named: str | None
-) -> Iterator[Document]:
-    column = None
-
-    def check(columns: Sequence[str]) -> None:
-        nonlocal column
-        column = find_column(named, TEXT_COLUMNS, columns, source.name)
-        if column is None:
-            raise Unreadable(f"no text column among {', '.join(map(str, columns))}; set clean.text_column")
-
-    for number, row in read_rows(source.path, check):
-        text = _text_of(row, column or named)
-        if isinstance(text, Unreadable):
-            reject(source.name, number, str(text))
-        else:
-            yield make(number, text, row if isinstance(row, dict) else {})
-
-
-def _text_of(row: Row | Unreadable, column: str | None) -> str | Unreadable:
-    if isinstance(row, Unreadable):
-        return row
-    column = column or find_column(None, TEXT_COLUMNS, list(row), "row")
-    if column is None or column not in row:
-        return Unreadable(f"no field {column or 'with text'}; it has: {', '.join(map(str, row)) or 'none'}")
-    text = row[column]
-    return text if isinstance(text, str) else Unreadable(f"{column} holds {type(text).__name__}, not text")
-
-
-def _read_html(path: Path) -> str:
+def _parts(source: Source, size: int, settings: ReadSettings) -> Iterator[tuple[Source, int]]:
+    """Yield the parts of a source with the bytes of each."""
     try:
-        with open_bytes(path) as f:
-            data = f.read(HTML_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-        raise Unreadable(f"broken gzip: {e}") from None
-    if len(data) > HTML_BYTES:
-        raise Unreadable(f"a page of more than {HTML_BYTES / 1e6:.0f} MB")
-    return decode_html(path, data)
+        whole = source.path.stat().st_size
+        kind, packing = kind_of(source.name)
+        if whole <= size or packing or source.problem or source.span:
+            spans = []
+        elif kind == ".parquet":
+            spans = _row_groups(source.path, size)
+        else:
+            spans = _ranges(source.path, whole, size, settings) if kind in (".jsonl", ".ndjson") else []
+    except OSError:
+        whole, spans = 0, []  # reading it will tell
+    if not spans:
+        yield source, whole
+    for first, end, n in spans:
+        yield replace(source, span=(first, end)), n
+
+
+def _ranges(path: Path, whole: int, size: int, settings: ReadSettings) -> list[tuple[int, int, int]]:
+    """Return ranges of bytes; lines of UTF-16 and the like end in more than one, and are not cut."""
+    with path.open("rb") as f:
+        try:
+            name = settings.encoding or detect(f.read(HEAD_BYTES))
+        except Unreadable:
+            return []
+    if settings.encoding or name.startswith(("utf-16", "utf-32")):
+        return []
+    return [(start, min(start + size, whole), min(size, whole - start)) for start in range(0, whole, size)]
+
+
+def _row_groups(path: Path, size: int) -> list[tuple[int, int, int]]:
+    arrow, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
+    try:
+        metadata = pq.read_metadata(path)
+    except (arrow.ArrowException, OSError):
+        return []
+    spans: list[tuple[int, int, int]] = []
+    first = held = 0
+    for group in range(metadata.num_row_groups):
+        held += metadata.row_group(group).total_byte_size
+        if held >= size or group == metadata.num_row_groups - 1:
+            spans.append((first, group + 1, held))
+            first, held = group + 1, 0
+    return spans
+
+
+def _whole_line(source: Source, line: int | None) -> int | None:
+    """Return the number of a line in its file, where only a range of bytes was read."""
+    if line is None or source.span is None or kind_of(source.name)[0] == ".parquet":
+        return line
+    return line + _lines_before(source.path, source.span[0])
+
+
+@lru_cache(maxsize=64)
+def _lines_before(path: Path, offset: int) -> int:
+    """Count the lines that begin before an offset: only rejects need the number."""
+    n, last = 0, b"\n"
+    with path.open("rb") as f:
+        while offset > 0 and (block := f.read(min(offset, 1 << 20))):
+            n += block.count(b"\n")
+            offset -= len(block)
+            last = block[-1:]
+    return n + (last != b"\n")

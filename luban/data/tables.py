@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from luban.data.encoding import Unreadable, open_text
+from luban.data.encoding import Unreadable, open_bytes, reading, text_blocks
 from luban.data.extras import load_extra
+from luban.data.readers.jsons import json_lines, json_values
+from luban.data.readers.records import Row as Row
+from luban.data.unpacking import split_suffix
 from luban.errors import DataError
 
 TEXT_COLUMNS = (
@@ -25,32 +28,43 @@ TEXT_COLUMNS = (
     "句子",
     "评论",
 )
-TABLE_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
+LINE_BYTES = 1 << 27
+BATCH_ROWS = 256  # rows of a column table that are held as Python objects
 
-Row = dict[str, Any]
-Numbered = tuple[int, Row | Unreadable]
+Check = Callable[[Sequence[str]], Sequence[str] | None]
+"""Is told the columns before the first row, and may say which of them are wanted."""
+Numbered = tuple[int, "Row | Unreadable"]
 """(line or row number from 1, the row or why it cannot be read)."""
 
 
 def read_rows(
     path: Path, check: Callable[[Sequence[str]], None] = lambda columns: None
 ) -> Iterator[Numbered]:
-    """Yield the numbered rows of a jsonl, csv, tsv or parquet file (each but parquet may be gzip).
+    """Yield the numbered rows of a json, jsonl, csv, tsv, parquet or arrow file; text may be packed.
 
     `check` is called with the column names before the first row, for formats that have them. Raises
     Unreadable when the file as a whole cannot be read.
     """
     kind = suffix_of(path)
-    if kind in (".csv", ".tsv"):
-        return _csv_rows(path, "\t" if kind == ".tsv" else None, check)
-    if kind == ".parquet":
-        return _parquet_rows(path, check)
-    return _jsonl_rows(path)
+    with reading(path.name):
+        if kind in (".csv", ".tsv"):
+            with open_bytes(path) as stream:
+                yield from csv_rows(stream, kind, check)
+        elif kind == ".parquet":
+            yield from parquet_rows(path, check)
+        elif kind in (".arrow", ".feather"):
+            with path.open("rb") as stream:
+                yield from arrow_rows(stream, check)
+        else:
+            read = json_values if kind == ".json" else json_lines
+            with open_bytes(path) as stream:
+                yield from ((number, row) for _, number, row in read(stream, LINE_BYTES))
 
 
 def suffix_of(path: Path) -> str:
-    """Return a file's suffix in lower case, looking under .gz."""
-    return (Path(path.stem) if path.suffix.lower() == ".gz" else path).suffix.lower()
+    """Return a file's suffix in lower case, looking under .gz, .zst, .bz2 and .xz."""
+    return split_suffix(path.name)[0]
 
 
 def find_column(named: str | None, usual: Sequence[str], columns: Sequence[str], where: str) -> str | None:
@@ -69,64 +83,117 @@ def find_column(named: str | None, usual: Sequence[str], columns: Sequence[str],
     return next((lowered[name] for name in usual if name in lowered), None)
 
 
-def _jsonl_rows(path: Path) -> Iterator[Numbered]:
-    with open_text(path) as f:
-        for number, line in enumerate(f, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as e:
-                yield number, Unreadable(f"broken JSON: {e}")
-                continue
-            yield (
-                number,
-                row if isinstance(row, dict) else Unreadable(f"not an object: a {type(row).__name__}"),
-            )
-
-
-def _csv_rows(
-    path: Path, delimiter: str | None, check: Callable[[Sequence[str]], None]
+def csv_rows(
+    stream: IO[bytes], kind: str, check: Check, max_bytes: int = LINE_BYTES, encoding: str | None = None
 ) -> Iterator[Numbered]:
-    csv.field_size_limit(1 << 27)
-    with open_text(path, newline="") as f:
-        header = f.readline()
-        f.seek(0)
-        delimiter = delimiter or max(",;\t|", key=header.count)
-        reader = csv.reader(f, delimiter=delimiter)
+    """Yield the rows of a csv file, whose delimiter its header tells, or of a tsv file."""
+    csv.field_size_limit(max_bytes)
+    lines = _text_lines(text_blocks(stream, encoding), max_bytes)
+    header = next(lines, "")
+    delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=header.count)
+    reader = csv.reader(_chain(header, lines), delimiter=delimiter)
+    try:
         columns = next(reader, None)
-        if not columns:
-            raise Unreadable("no header line")
-        columns[0] = columns[0].lstrip("\ufeff")
-        check(columns)
-        while True:
-            try:
-                values = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as e:
-                yield reader.line_num, Unreadable(f"broken row: {e}")
-                continue
-            if len(values) == len(columns):
-                yield reader.line_num, dict(zip(columns, values, strict=True))
-            elif values:
-                message = f"{len(values)} fields where the header has {len(columns)}"
-                yield reader.line_num, Unreadable(message)
+    except csv.Error as e:
+        raise Unreadable(f"broken header: {e}") from None
+    if not columns:
+        raise Unreadable("no header line")
+    columns[0] = columns[0].lstrip("\ufeff")
+    check(columns)
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as e:
+            yield reader.line_num, Unreadable(f"broken row: {e}")
+            continue
+        if len(values) == len(columns):
+            yield reader.line_num, dict(zip(columns, values, strict=True))
+        elif values:
+            message = f"{len(values)} fields where the header has {len(columns)}"
+            yield reader.line_num, Unreadable(message)
 
 
-def _parquet_rows(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[Numbered]:
+def parquet_rows(
+    file: Path | IO[bytes], check: Check, groups: tuple[int, int] | None = None
+) -> Iterator[Numbered]:
+    """Yield the rows of a parquet file, or of a range of its row groups; numbers count from the file's first."""
     arrow, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
     try:
-        file = pq.ParquetFile(path)
+        parquet = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
     except (arrow.ArrowException, OSError) as e:
         raise Unreadable(f"broken parquet: {e}") from None
-    with file:
-        check(file.schema_arrow.names)
-        number = 0
+    number = 0
+    with parquet:
+        wanted = check(parquet.schema_arrow.names)
+        first, last = groups or (0, parquet.num_row_groups)
+        sizes = [parquet.metadata.row_group(i).num_rows for i in range(first)]
+        number = sum(sizes)
         try:
-            for batch in file.iter_batches(batch_size=1000):
-                for row in batch.to_pylist():
+            batches = parquet.iter_batches(
+                BATCH_ROWS, range(first, last), list(wanted) if wanted else None, use_threads=False
+            )
+            for batch in batches:
+                for row in _objects(batch):
                     number += 1
                     yield number, row
         except (arrow.ArrowException, OSError) as e:
             raise Unreadable(f"broken parquet after row {number}: {e}") from None
+
+
+def arrow_rows(stream: IO[bytes], check: Check) -> Iterator[Numbered]:
+    """Yield the rows of an Arrow IPC file or stream (feather is such a file)."""
+    arrow, ipc = load_extra("pyarrow"), load_extra("pyarrow.ipc")
+    number = 0
+    try:
+        is_file = stream.read(6) == b"ARROW1"
+        stream.seek(0)
+        reader = ipc.open_file(stream) if is_file else ipc.open_stream(stream)
+        check(reader.schema.names)
+        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+        for batch in batches:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                for row in _objects(batch.slice(start, BATCH_ROWS)):
+                    number += 1
+                    yield number, row
+    except (arrow.ArrowException, OSError) as e:
+        raise Unreadable(f"broken arrow after row {number}: {e}") from None
+
+
+def _objects(batch: Any) -> list[Row]:
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:  # text that is no UTF-8, which the format does not forbid in practice
+        arrow = load_extra("pyarrow")
+        is_text = (arrow.types.is_string, arrow.types.is_large_string)
+        columns = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if any(check(column.type) for check in is_text):
+                raw = column.cast(arrow.large_binary()).to_pylist()
+                columns[name] = [v if v is None else v.decode("utf-8", "replace") for v in raw]
+            else:
+                columns[name] = column.to_pylist()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _text_lines(blocks: Iterable[str], limit: int) -> Iterator[str]:
+    """Yield lines with their ends; a longer line comes in pieces of `limit`."""
+    rest = ""
+    for block in blocks:
+        text = rest + block
+        lines = io.StringIO(text, newline="").readlines()
+        rest = ""
+        if lines and not lines[-1].endswith("\n"):
+            rest = lines.pop()
+        yield from lines
+        while len(rest) > limit:
+            yield rest[:limit]
+            rest = rest[limit:]
+    if rest:
+        yield rest
+
+
+def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest

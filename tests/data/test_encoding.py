@@ -1,62 +1,141 @@
+import bz2
 import gzip
+import io
+import lzma
 from pathlib import Path
 
 import pytest
 
-from luban.data.encoding import Unreadable, decode_html, detect_encoding, open_text
+from luban.data.encoding import (
+    Lines,
+    Unreadable,
+    as_utf8,
+    decode_html,
+    detect,
+    detect_encoding,
+    guess,
+    open_text,
+    text_blocks,
+)
 
-CHINESE = "红楼梦是中国古典小说的巅峰之作，作者曹雪芹。\n第二行：甄士隐梦幻识通灵。\n"
+SIMPLIFIED = "红楼梦是中国古典小说的巅峰之作，作者曹雪芹。\n第二行：甄士隐梦幻识通灵。\n"
+TRADITIONAL = "紅樓夢是中國古典小說的巔峰之作，作者曹雪芹。\n第二行：甄士隱夢幻識通靈。\n"
+JAPANESE = "吾輩は猫である。名前はまだ無い。\nどこで生れたかとんと見当がつかぬ。\n"
+KOREAN = "나라의 말이 중국과 달라 문자와 서로 통하지 아니하므로\n어린 백성이 이르고자 할 바가 있어도\n"
+GERMAN = "Der Bär läuft über die Straße, und größere Füchse möchten Äpfel.\n"
 FRENCH = "L'été dernier, nous étions à Besançon près de la forêt; le garçon a mangé des crêpes.\n"
+ENGLISH = "I don’t think that “smart quotes” are rare — not at £5 each.\n"
+
+
+def read(data: bytes, encoding: str | None = None) -> str:
+    return "".join(text_blocks(io.BytesIO(data), encoding))
+
+
+@pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *(
+            (SIMPLIFIED, e)
+            for e in ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312", "utf-16-le", "utf-16-be")
+        ),
+        *((SIMPLIFIED, e) for e in ("utf-16", "utf-32", "utf-32-le", "utf-32-be")),
+        *((TRADITIONAL, e) for e in ("utf-8", "big5", "big5hkscs", "gb18030", "utf-16-le")),
+        *((JAPANESE, e) for e in ("utf-8", "cp932", "shift_jis", "euc_jp", "utf-16-be")),
+        *((KOREAN, e) for e in ("utf-8", "cp949", "euc_kr", "utf-16-le")),
+        *((GERMAN, e) for e in ("utf-8", "latin-1", "cp1252", "utf-16-le")),
+        *((FRENCH, e) for e in ("utf-8", "latin-1", "cp1252", "utf-16-be", "utf-32-le")),
+        *((ENGLISH, e) for e in ("utf-8", "cp1252", "utf-16-le", "utf-32-be")),
+    ],
+)
+def test_text_is_read_whatever_it_is_encoded_in(text: str, encoding: str, times: int) -> None:
+    assert read((text * times).encode(encoding)) == text * times
+
+
+def test_a_text_cut_into_blocks_inside_a_character_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luban.data.encoding.HEAD_BYTES", 64)
+    monkeypatch.setattr("luban.data.encoding.BLOCK_BYTES", 7)
+    monkeypatch.setattr("luban.data.encoding.LINE_BYTES", 50)
+    for text, encoding in ((SIMPLIFIED, "utf-8"), (SIMPLIFIED, "gb18030"), (JAPANESE, "utf-16")):
+        assert read((text * 5).encode(encoding)) == text * 5
+    without_lines = "没有换行的长文本" * 50
+    assert read(without_lines.encode()) == without_lines
+
+
+def test_lines_in_other_encodings_than_the_rest_are_read_in_their_own() -> None:
+    lines = [
+        SIMPLIFIED.encode("gb18030"),
+        SIMPLIFIED.encode("utf-8"),
+        b"plain ascii\n",
+        TRADITIONAL.encode("big5"),
+        GERMAN.encode("cp1252"),
+        JAPANESE.encode("cp932"),
+        SIMPLIFIED.encode("gb18030"),
+    ]
+    whole = SIMPLIFIED + SIMPLIFIED + "plain ascii\n" + TRADITIONAL + GERMAN + JAPANESE + SIMPLIFIED
+    assert read(b"".join(lines)) == whole
+    assert read(b"".join(lines[1:])) == whole[len(SIMPLIFIED) :]
+
+
+def test_an_ascii_beginning_does_not_decide() -> None:
+    text = "english first\n" * 90_000 + SIMPLIFIED * 9
+    assert read(text.encode("gb18030")) == text
+
+
+def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else() -> None:
+    data = (SIMPLIFIED * 20).encode()
+    assert read(data[:97] + b"\xff" + data[97:]).replace("\ufffd", "") == SIMPLIFIED * 20
+
+
+def test_bytes_that_could_be_utf8_by_chance_follow_the_rest_of_the_file() -> None:
+    short = "帽\n".encode("gb18030")  # C3 B1, which in UTF-8 is a letter with a tilde
+    assert short.decode("utf-8") == "ñ\n"
+    assert Lines("gb18030").decode(short) == "帽\n"
+    assert Lines("utf-8").decode(short) == "ñ\n"
+
+
+def test_the_encoding_that_is_told_is_believed() -> None:
+    assert read("naïve".encode("latin-1"), "cp1251") == "naпve"
+    assert read(b"a\xff", "utf-8") == "a\ufffd"
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding", "detected"),
-    [
-        (CHINESE, "utf-8", "utf-8"),
-        (CHINESE, "utf-8-sig", "utf-8-sig"),
-        (CHINESE, "utf-16", "utf-16"),
-        (CHINESE * 50, "gb18030", "gb18030"),
-        (FRENCH * 20, "utf-8", "utf-8"),
-        (FRENCH * 20, "latin-1", "latin-1"),
-        ("naïve coöperation reëlected zoölogists, ", "latin-1", "latin-1"),
-        ("plain words\n", "ascii", "utf-8"),
-        ("", "ascii", "utf-8"),
-    ],
+    "data", [b"\x7fELF\x00\x01", bytes(range(1, 27)) * 9, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]
 )
-def test_the_encoding_is_told_from_the_bytes(tmp_path: Path, text: str, encoding: str, detected: str) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(text.encode(encoding))
-    packed = tmp_path / "a.txt.gz"
-    packed.write_bytes(gzip.compress(text.encode(encoding)))
-    for one in (path, packed):
-        assert detect_encoding(one) == detected
-        with open_text(one) as f:
-            assert f.read() == text
-
-
-def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path: Path) -> None:
-    data = (CHINESE * 20).encode()
-    (tmp_path / "a.txt").write_bytes(data[:100] + b"\xff" + data[100:])
-    assert detect_encoding(tmp_path / "a.txt") == "utf-8"
-
-
-def test_an_ascii_beginning_does_not_decide(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"english first\n" * 90_000 + CHINESE.encode("gb18030") * 9)
-    assert detect_encoding(tmp_path / "a.txt") == "gb18030"
-
-
-@pytest.mark.parametrize("data", [b"\x7fELF\x00\x01", bytes(range(1, 27)) * 9])
 def test_binary_files_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(Unreadable, match="not text"):
         detect_encoding(tmp_path / "a.txt")
 
 
-def test_a_page_is_read_in_its_own_charset_unless_that_is_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "a.html"
-    right = f'<meta charset="gb2312"><p>{CHINESE}'.encode("gb18030")
-    path.write_bytes(right)
-    assert CHINESE in decode_html(path, right)
-    wrong = f'<meta http-equiv="Content-Type" content="text/html; charset=ascii"><p>{CHINESE}'.encode()
-    path.write_bytes(wrong)
-    assert CHINESE in decode_html(path, wrong)
+def test_names_of_encodings_are_pythons() -> None:
+    assert detect(b"") == detect(b"ascii") == "utf-8"
+    assert detect(SIMPLIFIED.encode("utf-8-sig")) == "utf-8-sig"
+    assert detect(GERMAN.encode("latin-1")) == "cp1252"
+    assert guess(TRADITIONAL.encode("big5")) == "big5hkscs"
+
+
+def test_packed_text_is_opened_as_a_text_file(tmp_path: Path) -> None:
+    text = SIMPLIFIED.replace("\n", "\r\n")
+    for suffix, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
+        path = tmp_path / f"a.txt{suffix}"
+        path.write_bytes(pack(text.encode("gb18030")))
+        with open_text(path) as f:
+            assert f.read() == SIMPLIFIED
+        with open_text(path, newline="") as f:
+            assert f.read() == text
+
+
+def test_any_text_is_a_stream_of_utf8() -> None:
+    assert as_utf8(io.BytesIO(JAPANESE.encode("euc_jp"))).read() == JAPANESE.encode()
+
+
+def test_a_page_is_read_in_its_own_charset_unless_that_is_wrong() -> None:
+    page = f'<meta charset="gb2312"><p>{SIMPLIFIED}'
+    assert decode_html(page.encode("gb18030")) == page
+    wrong = f'<meta http-equiv="Content-Type" content="text/html; charset=ascii"><p>{SIMPLIFIED}'
+    assert decode_html(wrong.encode()) == wrong
+    assert decode_html(page.encode("big5", "ignore"), "big5") == page.encode("big5", "ignore").decode("big5")
+    assert decode_html(b"\xef\xbb\xbf" + page.encode(), "latin-1").endswith(page)
+    assert decode_html(f"<p>{ENGLISH}".encode("cp1252"), "iso-8859-1") == f"<p>{ENGLISH}"
+    assert decode_html(f"<p>{SIMPLIFIED}".encode(), "no-such-charset") == f"<p>{SIMPLIFIED}"

@@ -1,0 +1,92 @@
+"""The files below a folder, in a stable order: links that go in circles end, and closed doors are told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from luban.data.origins import ORIGINS_FILE
+from luban.data.readers.opening import is_licence_file
+from luban.files import Manifest
+
+_SAVED = frozenset(("dataset_info.json", "state.json"))
+_ASIDE = frozenset((ORIGINS_FILE, "dataset_dict.json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file as it was found."""
+
+    path: Path
+    problem: str = ""
+    is_documents: bool = False
+    licence: str | None = None
+
+
+def find_places(root: Path) -> list[Place]:
+    """Return the files at or below a root, sorted; hidden ones are passed over, but a root never is."""
+    if root.is_file():
+        return [Place(root)]
+    if Manifest.read(root):
+        return [Place(path, is_documents=True) for path in sorted(root.glob("documents-*.parquet"))]
+    return sorted(_below(root, frozenset([_real(root)])), key=lambda place: place.path)
+
+
+def _below(folder: Path, above: frozenset[str]) -> Iterator[Place]:
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as e:
+        yield Place(folder, f"cannot be opened: {e.strerror or e}")
+        return
+    if {entry.name for entry in entries} >= _SAVED:
+        yield from _saved_dataset(folder)
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith(".") or entry.name in _ASIDE or is_licence_file(entry.name):
+            continue
+        try:
+            if entry.is_dir():
+                yield from _subfolder(path, entry.is_symlink(), above)
+            elif entry.is_file():
+                yield Place(path)
+            else:
+                yield Place(
+                    path, "a link to nothing" if entry.is_symlink() else "not a file: a device or a pipe"
+                )
+        except OSError as e:
+            yield Place(path, f"cannot be opened: {e.strerror or e}")
+
+
+def _subfolder(path: Path, is_link: bool, above: frozenset[str]) -> Iterator[Place]:
+    """Go into a folder; of links, only into those that lead out of what is being read."""
+    real = _real(path)
+    if is_link and any(
+        real == a or a.startswith(real + os.sep) or real.startswith(a + os.sep) for a in above
+    ):
+        yield Place(path, "a link to a folder that is being read already")
+        return
+    yield from _below(path, above | {real} if is_link else above)
+
+
+def _saved_dataset(folder: Path) -> Iterator[Place]:
+    """Yield the tables of a folder that `datasets` saved, with the licence it states."""
+    try:
+        info = json.loads((folder / "dataset_info.json").read_bytes())
+        state = json.loads((folder / "state.json").read_bytes())
+        names = [file["filename"] for file in state["_data_files"]]
+        licence = info.get("license") or None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        yield Place(folder, f"a saved data set that cannot be read: {e}")
+        return
+    for name in names:
+        path = folder / Path(str(name)).name
+        yield Place(path, licence=licence if isinstance(licence, str) else None)
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)

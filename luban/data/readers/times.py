@@ -1,0 +1,68 @@
+"""Times as ISO 8601, from the ways in which files write them."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import re
+from typing import Any
+
+_ISO = re.compile(
+    r"(\d{4})(?:[-/.年](\d{1,2})(?:[-/.月](\d{1,2})日?(?:[T ]\s*(\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d|UTC)?)?)?)?月?\s*$"
+)
+_COMPACT = re.compile(r"(?:D:)?(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d)(\d\d)(\d\d)?)?(Z|[+-]\d\d[:']?\d\d'?)?'?$")
+_FIRST, _LAST = (
+    1_000_000_000,
+    4_000_000_000,
+)  # seconds since 1970: 2001 to 2096; smaller numbers are years, ids
+
+
+def iso_time(value: Any) -> str:
+    """Return a time as ISO 8601, as exact as it was written; "" for what is none.
+
+    iso_time("2024/5/1 8:30") -> "2024-05-01T08:30:00"; iso_time(1714521600) -> "2024-04-30T..."
+    """
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, bool) or value is None:
+        return ""
+    if isinstance(value, (int, float)):
+        return _from_number(float(value))
+    return _from_text(value.strip()) if isinstance(value, str) and len(value) < 64 else ""
+
+
+def _from_number(value: float) -> str:
+    for unit in (1.0, 1e3, 1e6, 1e9):
+        if _FIRST <= value / unit < _LAST:
+            moment = datetime.datetime.fromtimestamp(value / unit, datetime.timezone.utc)
+            return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{int(value)}" if 1000 <= value <= 2200 and value == int(value) else ""
+
+
+def _from_text(text: str) -> str:
+    match = _ISO.match(text) or _COMPACT.match(text)
+    if match:
+        return _checked(*match.groups())
+    if text.isdigit():
+        return _from_number(float(text))
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return ""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _checked(*parts: str | None) -> str:
+    year, month, day, hour, minute, second, zone = parts
+    numbers = [int(part or default) for part, default in zip(parts[:6], (1, 1, 1, 0, 0, 0), strict=True)]
+    try:
+        moment = datetime.datetime(*numbers[:5], second=min(numbers[5], 59))  # type: ignore[misc, arg-type]
+    except ValueError:
+        return ""
+    if hour is None:
+        return moment.date().isoformat()[: 10 if day else 7 if month else 4]
+    zone = (zone or "").replace("'", "").replace("UTC", "Z").replace("+00:00", "Z").replace("+0000", "Z")
+    zone = f"{zone[:3]}:{zone[3:]}" if len(zone) == 5 and ":" not in zone else zone
+    return moment.isoformat(timespec="seconds") + zone
