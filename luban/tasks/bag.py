@@ -20,7 +20,8 @@ from luban.stages import Facts
 from luban.tasks.settings import BagSettings
 
 MODEL_TYPE = "luban-bag"
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+_CJK_CHARS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_CJK = re.compile(f"[{_CJK_CHARS}]")
 _LETTER = re.compile(r"\w")
 
 
@@ -161,8 +162,8 @@ def _vectoriser(by_character: bool, ngrams: int) -> Any:
 
     if by_character:
         return TfidfVectorizer(analyzer="char", ngram_range=(1, ngrams + 1), sublinear_tf=True)
-    # One-letter words count too: the usual pattern drops them.
-    pattern = r"(?u)\b\w+\b|[!?]"
+    # One-letter words count too, which the usual pattern drops; among words, a Chinese character is one.
+    pattern = rf"(?u)[{_CJK_CHARS}]|[^\W{_CJK_CHARS}]+|[!?]"
     return TfidfVectorizer(analyzer="word", token_pattern=pattern, ngram_range=(1, ngrams), sublinear_tf=True)
 
 

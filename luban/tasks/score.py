@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from luban.data.batches import PackedWindows
-from luban.data.examples import read_examples, read_labelled
+from luban.data.examples import read_examples, read_labelled, table_in
 from luban.device import choose_device
 from luban.errors import CheckpointError, DataError
 from luban.evaluate.compare import PREDICTIONS
@@ -50,7 +50,7 @@ class Rows:
 def score(settings: ScoreSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
     """Write scores.json and predictions.jsonl; the facts are the scores."""
     model, data = inputs["model"], inputs["data"]
-    if data.is_dir():
+    if data.is_dir() and table_in(data) == data:
         return _score_language_model(settings, model, data, out)
     rows = rows_to_score(settings, model, data)
     for text in rows.warnings:
