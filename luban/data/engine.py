@@ -55,6 +55,10 @@ class Rows(Protocol):
 class Engine(Protocol):
     """Reads input, on as many processes or machines as it has."""
 
+    @property
+    def scratch(self) -> Path:
+        """Folder that all of them see, and that goes with the engine."""
+
     def read(self, units: Sequence[Any], function: Callable[[Any], Iterator[Table]]) -> Rows:
         """Return the tables of every unit, in the order of the units."""
         ...

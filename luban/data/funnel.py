@@ -115,12 +115,21 @@ def source_title(source: str) -> str:
     source_title("a/index.html.gz") -> "a/*.html.gz"
     source_title("https://example.org/a/b") -> "example.org"
     """
-    if found := _SITE.match(source):
-        return found[1].lower()
+    if _SITE.match(source):
+        return site_of(source)
     folder, mark, _ = source.partition("!")
     if mark:
         return f"{folder}!*"
     return _PAGE.sub(r"*\1", source)
+
+
+def site_of(source: str) -> str:
+    """Return the host of a source that is a page, else the source itself.
+
+    site_of("https://Example.org/a/b") -> "example.org"
+    """
+    found = _SITE.match(source)
+    return found[1].lower() if found else source
 
 
 def count_bytes(text: str) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from typing import Any
 from luban.data.engine import ORDER, First, Function, Table, WriteFunction
 from luban.data.extras import load_extra
 from luban.data.local_engine import Chain
+from luban.files import disk_errors
 
 BUCKET = "bucket"
 BUCKETS_PER_CPU = 2
@@ -36,11 +39,13 @@ class RayEngine:
     def __init__(self, workers: int, scratch: Path):
         os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
         self._ray = load_extra("ray", "cluster")
-        self._workers = workers or None
+        self._workers, self._parent = workers or None, scratch
         self._is_ours = False
 
     def __enter__(self) -> RayEngine:
         ray = self._ray
+        with disk_errors(self._parent):
+            self.scratch = Path(tempfile.mkdtemp(prefix=".spill-", dir=self._parent))
         if not ray.is_initialized():
             on_cluster = "RAY_ADDRESS" in os.environ
             limits = {} if on_cluster else {"num_cpus": self._workers, "include_dashboard": False}
@@ -59,6 +64,7 @@ class RayEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
         if self._is_ours:
             self._ray.shutdown()
 

@@ -27,6 +27,7 @@ class Worker:
     """One such process, from the driver's side."""
 
     def __init__(self) -> None:
+        self._function: bytes | None = None
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "luban.data.worker"],
@@ -37,8 +38,10 @@ class Worker:
 
     def call(self, function: bytes, argument: Any) -> Any:
         """Return what the pickled function makes of the argument."""
+        new = None if function is self._function else function  # it may be large: it is sent once
         try:
-            _write(self._input, pickle.dumps((function, argument), protocol=5))
+            _write(self._input, pickle.dumps((new, argument), protocol=5))
+            self._function = function
             outcome, value = pickle.loads(_read(self._output))
         except (EOFError, OSError) as e:
             code = self._process.wait()
@@ -91,16 +94,16 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     requests = sys.stdin.buffer
-    functions: dict[bytes, Any] = {}
+    function: Any = None
     while True:
         try:
             pickled, argument = pickle.loads(_read(requests))
         except EOFError:
             return
         try:
-            if pickled not in functions:
-                functions = {pickled: pickle.loads(pickled)}
-            answer = pickle.dumps(("value", functions[pickled](argument)), protocol=5)
+            if pickled is not None:
+                function = pickle.loads(pickled)
+            answer = pickle.dumps(("value", function(argument)), protocol=5)
         except Exception as e:
             answer = _failure(e)
         _write(answers, answer)

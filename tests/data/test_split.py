@@ -84,3 +84,83 @@ def test_folds_are_of_equal_size_and_do_not_depend_on_the_order():
     assert fold_of(names, 5, 2) != found
     with pytest.raises(DataError, match="23 clusters of similar texts cannot fill 24 folds"):
         fold_of(names, 24, 1)
+
+
+def write_rows(folder: Path, rows: list[dict[str, str]]) -> Path:
+    folder.mkdir()
+    fixed = {"licence": "b", "language": "en", "time": "", "source": "a"}
+    write_documents(folder, [{**fixed, "text": f"text {row['id']}", **row} for row in rows])
+    return folder
+
+
+def part_of(folder: Path, out: Path, previous: Path | None = None, **changes: object) -> dict[str, str]:
+    out.mkdir()
+    inputs = {"documents": folder} | ({"previous": previous} if previous else {})
+    split(SplitSettings(**changes), inputs, out, Log(quiet=True))  # type: ignore[arg-type]
+    return {row["id"]: row["split"] for row in read_documents(out)}
+
+
+def test_a_group_is_never_parted_nor_what_a_cluster_links_to_it(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i}", "cluster": f"c{i // 2}", "author": f"作者{i % 40}"} for i in range(400)]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", group="author", test=0.3)
+    for key in ("author", "cluster"):
+        families: dict[str, set[str]] = {}
+        for row in rows:
+            families.setdefault(row[key], set()).add(parts[row["id"]])
+        assert all(len(found) == 1 for found in families.values())
+    assert set(parts.values()) == {"train", "validation", "test"}
+
+
+def test_pages_of_a_site_can_be_kept_together(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i}", "source": f"https://s{i % 30}.org/{i}"} for i in range(300)]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", group="site", test=0.2)
+    sites: dict[int, set[str]] = {}
+    for i in range(300):
+        sites.setdefault(i % 30, set()).add(parts[f"d{i}"])
+    assert all(len(found) == 1 for found in sites.values())
+
+
+def test_each_stratum_has_its_share_of_every_part(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i}", "label": "rare" if i % 20 == 0 else "usual"} for i in range(2000)]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", stratify="label", test=0.2)
+    for label, n in (("rare", 100), ("usual", 1900)):
+        found = Counter(parts[row["id"]] for row in rows if row["label"] == label)
+        assert found["test"] / n == pytest.approx(0.2, abs=0.08)
+        assert found["validation"] > 0
+
+
+def test_a_stratum_too_small_to_split_trains(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i}", "language": "la" if i == 0 else "en"} for i in range(50)]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", stratify="language")
+    assert parts["d0"] == "train"
+
+
+def test_by_time_the_newest_are_the_test_and_what_has_no_time_trains(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i:03}", "time": f"{1900 + i}-01-01"} for i in range(100)] + [{"id": "x"}]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", by="time", validation=0.1, test=0.2)
+    order = [parts[f"d{i:03}"] for i in range(100)]
+    assert order == ["train"] * 70 + ["validation"] * 10 + ["test"] * 20
+    assert parts["x"] == "train"
+
+
+def test_an_earlier_split_is_kept_and_what_would_bridge_it_is_dropped(tmp_path: Path) -> None:
+    rows = [{"id": f"d{i}", "cluster": f"d{i}"} for i in range(200)]
+    before = part_of(write_rows(tmp_path / "in", rows), tmp_path / "old", test=0.3)
+    train = next(i for i, part in before.items() if part == "train")
+    test = next(i for i, part in before.items() if part == "test")
+    joined = [{**row, "cluster": train if row["id"] == test else row["cluster"]} for row in rows]
+    new = [{"id": "bridge", "cluster": train}, *({"id": f"n{i}", "cluster": f"n{i}"} for i in range(100))]
+    folder = write_rows(tmp_path / "more", [*joined, *new])
+    after = part_of(folder, tmp_path / "new", previous=tmp_path / "old", test=0.3, seed=9)
+    assert {i: after[i] for i in before} == before
+    assert "bridge" not in after
+    assert {after[f"n{i}"] for i in range(100)} == {"train", "validation", "test"}
+    assert (tmp_path / "new" / "dropped.jsonl").read_text().count("\n") == 1
+
+
+def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
+    folder = write_rows(tmp_path / "in", [{"id": f"d{i}", "author": "a"} for i in range(9)])
+    with pytest.raises(DataError, match="column writer, and no document has it; they have: author"):
+        part_of(folder, tmp_path / "out", group="writer")
+    with pytest.raises(DataError, match="asks for the column time"):
+        part_of(folder, tmp_path / "out2", by="time")
