@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-
-if TYPE_CHECKING:
-    from luban.log import Log
 
 app = typer.Typer(
     help="Raw text to clean, deduplicated, split documents and token shards.", no_args_is_help=True
@@ -139,6 +136,7 @@ def dedup(
 def split(
     documents: Path = Documents,
     out: Path = Out,
+    previous: Path | None = typer.Option(None, help="Folder split earlier, whose documents keep their part."),
     config: Path | None = Config,
     sets: list[str] = typer.Option([], "--set", help="split.KEY=VALUE, such as split.test=0.1."),
     dry_run: bool = DryRun,
@@ -147,10 +145,39 @@ def split(
     """Part documents into train, validation and test, similar ones together.
 
     \b
-    Example:
+    Examples:
       luban data split data/dedup --out data/split
+      luban data split data/dedup --out data/split --set split.group=site --set split.stratify=language
     """
-    _run("split", {"documents": documents}, out, config, sets, dry_run, as_json)
+    _run("split", {"documents": documents, "previous": previous}, out, config, sets, dry_run, as_json)
+
+
+@app.command("leaks")
+def leaks(
+    documents: Path = Documents,
+    out: Path = Out,
+    against: list[Path] = typer.Option([], help="Evaluation sets to look for: jsonl, csv, parquet, text."),
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="leaks.KEY=VALUE, such as leaks.action=drop."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Find test documents and evaluation items in the training text; flag or drop what holds them.
+
+    Every overlap is in leaks.jsonl: the nearest training document of each document that is held out, and
+    the document that holds most of each evaluation item.
+
+    \b
+    Example:
+      luban data leaks data/split --against humaneval.jsonl --against gsm8k.jsonl --out data/safe
+    """
+    from luban.cli.leaks import print_leaks
+    from luban.recipe import numbered
+
+    inputs = {"documents": documents, **numbered("evaluation", against)}
+    facts = _run("leaks", inputs, out, config, sets, dry_run, as_json)
+    if facts and not as_json:
+        print_leaks(facts)
 
 
 @app.command("shard")
@@ -242,6 +269,7 @@ def describe(
       luban data describe data/clean
       luban data describe data/shards --verify
     """
+    from luban.cli.facts import print_facts
     from luban.data.describe import describe_folder
     from luban.log import Log
 
@@ -250,7 +278,7 @@ def describe(
     if as_json:
         Log(as_json=True).result(facts)
     else:
-        _print_facts(facts)
+        print_facts(facts)
 
 
 def _verified(folder: Path) -> dict[str, Any]:
@@ -267,64 +295,19 @@ def _run(
     sets: list[str],
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> dict[str, Any] | None:
+    """Run one stage, print its facts and return them; None for a dry run."""
+    from luban.cli.facts import print_facts
     from luban.cli.stage import one_stage, run_stage
     from luban.log import Log
 
     log = Log(as_json=as_json)
     result = run_stage(one_stage(name, name, inputs, out, config=config, sets=sets), log, dry_run=dry_run)
     if result is None:
-        return
-    _close(name, result.status, out, result.manifest.facts, log)
-
-
-def _close(name: str, status: str, out: Path, facts: dict[str, Any], log: Log) -> None:
-    if log.as_json:
-        log.result({"stage": name, "status": status, "out": str(out), "counts": facts["counts"]})
+        return None
+    facts = result.manifest.facts
+    if as_json:
+        log.result({"stage": name, "status": result.status, "out": str(out), "counts": facts["counts"]})
     else:
-        _print_facts(facts)
-
-
-def _print_facts(facts: dict[str, Any]) -> None:
-    from luban.cli.scores import print_table
-
-    print("  ".join(f"{key} {value:,}" for key, value in facts.get("counts", {}).items()))
-    if facts.get("funnel"):
-        rows = [
-            (
-                step["step"],
-                f"{step['documents_in']:,}",
-                f"{step['documents_in'] - step['documents_out']:,}",
-                _megabytes(step["bytes_in"]),
-                _megabytes(step["bytes_out"]),
-                _example(step["example"]),
-            )
-            for step in facts["funnel"]
-        ]
-        print_table(("step", "documents", "dropped", "MB in", "MB out", "example of what was dropped"), rows)
-    for key in ("verified", "languages", "licences", "splits", "lengths"):
-        if facts.get(key):
-            print_table((key, "what"), [(str(k), _plain(v)) for k, v in list(facts[key].items())[:20]])
-    if facts.get("rules") or facts.get("labels"):
-        from luban.cli.labels import print_labels
-
-        print_labels(facts)
-    if facts.get("rejects"):
-        print(f"{facts['rejects']} files or rows could not be read: see rejects.jsonl")
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.2f}"
-
-
-def _example(example: dict[str, str] | None) -> str:
-    if not example:
-        return ""
-    text = " ".join(example["text"].split())
-    return f"{example['detail']}: {text[:40]}"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
-    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
+        print_facts(facts)
+    return facts
