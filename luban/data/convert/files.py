@@ -176,7 +176,8 @@ class _Csv:
 
     def __init__(self, path: Path, delimiter: str):
         self._file, self._columns = open_to_write(path), Columns()
-        self._writer = csv.writer(self._file, delimiter=delimiter, lineterminator="\n")
+        # Only so is a lone carriage return quoted, which readers take for the end of a line.
+        self._writer = csv.writer(self._file, delimiter=delimiter, lineterminator="\r\n")
         self._has_header = False
 
     def look(self, row: Row) -> None:
