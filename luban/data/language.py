@@ -20,7 +20,8 @@ HANGUL = "\uac00-\ud7af\u1100-\u11ff"
 UNSPACED = f"{HAN}{KANA}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Scripts written without spaces between words: Han, kana, Thai, Lao, Burmese, Khmer."""
 
-SAMPLE_CHARS = 600  # enough to name a language; more only costs time
+SAMPLE_CHARS = (200, 600)  # enough to name a language: more are read where the first leave a doubt
+DOUBT = 0.7
 UNKNOWN = "und"
 
 _CJK = re.compile(f"[{HAN}{KANA}{HANGUL}]+")
@@ -60,6 +61,7 @@ _COMMON = frozenset(
 )
 _LESS_COMMON = frozenset("af az be bn et eu gl gu hy is ka kk kn lv mk ml mr ms ne sq ta te ur".split())
 _LESS, _RARE = 1.5, 5.0
+_LIKELY = 40  # languages looked at, the likeliest first
 
 # Characters that only one of the two Chinese scripts uses, and that running text has many of.
 _SIMPLIFIED = re.compile(
@@ -101,22 +103,30 @@ def identify_language(text: str, model: str = "langid") -> Language:
     A script that one language alone writes in tells it; others are told by py3langid ("langid", BSD) or
     fastText's lid.176 ("fasttext", CC BY-SA 3.0, extra `language`).
     """
-    middle = max(0, (len(text) - SAMPLE_CHARS) // 2)  # beginnings are titles and names
-    sample = text[middle : middle + SAMPLE_CHARS]
+    language = Language(UNKNOWN, 0.0)
+    for size in SAMPLE_CHARS:
+        middle = max(0, (len(text) - size) // 2)  # beginnings are titles and names
+        language = _of_sample(text[middle : middle + size], model)
+        if language.confidence > DOUBT or len(text) <= size:
+            break
+    return language
+
+
+def chinese_script(text: str) -> str:
+    """Return "Hans" (simplified) or "Hant" (traditional), whichever the text uses more, or "" for neither."""
+    sample = text[: SAMPLE_CHARS[1]]
+    simplified, traditional = (len(p.findall(sample)) for p in (_SIMPLIFIED, _TRADITIONAL))
+    if simplified == traditional:
+        return ""
+    return "Hans" if simplified > traditional else "Hant"
+
+
+def _of_sample(sample: str, model: str) -> Language:
     if sample.isascii():
         by_script = None if any(map(str.isalpha, sample)) else Language(UNKNOWN, 0.0)
     else:
         by_script = _by_script(sample)
     return by_script or _MODELS[model](sample)
-
-
-def chinese_script(text: str) -> str:
-    """Return "Hans" (simplified) or "Hant" (traditional), whichever the text uses more, or "" for neither."""
-    sample = text[:SAMPLE_CHARS]
-    simplified, traditional = (len(p.findall(sample)) for p in (_SIMPLIFIED, _TRADITIONAL))
-    if simplified == traditional:
-        return ""
-    return "Hans" if simplified > traditional else "Hant"
 
 
 def _by_script(sample: str) -> Language | None:
@@ -153,8 +163,10 @@ def _blocks() -> dict[int, str]:
 
 
 def _by_langid(sample: str) -> Language:
-    ranked = load_extra("py3langid").rank(sample)
-    scores = {code: score - _rarity(code) for code, score in ranked if len(code) == 2}
+    ranked = [
+        (code, score) for code, score in load_extra("py3langid").rank(sample)[:_LIKELY] if len(code) == 2
+    ]
+    scores = {code: score - _rarity(code) for code, score in ranked}
     best = max(scores, key=scores.__getitem__)
     if scores[best] < -1e30:  # no letters that the model knows
         return Language(UNKNOWN, 0.0)

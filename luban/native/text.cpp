@@ -36,7 +36,18 @@ struct Reader {
     }
 
     uint32_t tail() { return at < end ? *at++ & 0x3f : 0; }
+
+    // Go over characters of one byte that are no spaces; returns what any of them is.
+    uint8_t skip_ascii(const uint8_t *classes) {
+        uint8_t any = 0;
+        while (at < end && *at < 0x80 && !(classes[*at] & SPACE)) any |= classes[*at++];
+        return any;
+    }
 };
+
+bool ends_with_ellipsis(const uint8_t *first, const uint8_t *last) {
+    return last - first >= 3 && (!std::memcmp(last - 3, "...", 3) || !std::memcmp(last - 3, "\xe2\x80\xa6", 3));
+}
 
 constexpr uint64_t SPREAD = 0x9e3779b97f4a7c15u;
 
@@ -152,10 +163,8 @@ bool is_bullet(uint32_t c) {
 
 struct Line {
     const uint8_t *first = nullptr, *last = nullptr;  // without the spaces around it
-    int64_t n = 0, chars = 0;                         // characters so far, and up to the last that is no space
+    int64_t chars_before = 0, chars = 0;
     uint32_t head = 0, tail = 0;
-    int dots = 0;
-    bool terminal = false;
 };
 
 class Counter {
@@ -163,29 +172,31 @@ class Counter {
     Counter(Classes classes, Counts *out) : classes(classes), out(*out) {}
 
     void run(Reader text) {
+        const uint8_t *whole = text.at;
         while (text.more()) {
             const uint8_t *start = text.at;
+            if (*start < 0x80) {
+                see_ascii(text, start);
+                continue;
+            }
             const uint32_t c = text.next();
             const uint8_t is = classes[c];
             out.chars++;
-            see_dots(c);
             if (is & SPACE) {
                 out.spaces++;
                 end_word();
-                if (c == '\n') end_line();
-                else if (line.first) line.n++;
                 continue;
             }
-            see_character(c, is);
-            see_in_line(c, is, start, text.at);
+            see_wide(c, is);
+            see_in_line(c, c, start, text.at, 1);
         }
-        see_dots(0);
         end_word();
         end_line();
         end_paragraph();
         count_repeated(lines, &out.repeated_lines, &out.repeated_line_chars);
         count_repeated(paragraphs, &out.repeated_paragraphs, &out.repeated_paragraph_chars);
-        for (uint32_t c = 0; c < 128; c++) see_often(c, ascii[c]);
+        count_ascii();
+        if (ascii['.'] >= 3) count_dots(whole, text.end);
     }
 
   private:
@@ -196,25 +207,29 @@ class Counter {
     Line line;
     std::vector<Piece> lines, paragraphs;
     Piece paragraph = {SPREAD, 0};
-    int64_t word = 0, dots = 0;
+    int64_t word = 0;
     bool has_letter = false;
 
-    void see_dots(uint32_t c) {
-        if (c == '.') {
-            dots++;
-        } else if (dots) {
-            out.ellipses += dots / 3;
-            dots = 0;
-        }
-        out.ellipses += c == 0x2026;
-        out.hashes += c == '#';
+    void see_ascii(Reader &text, const uint8_t *start) {
+        has_letter |= (text.skip_ascii(classes.of) & LETTER) != 0;
+        const int64_t n = text.at - start;
+        for (const uint8_t *p = start; p < text.at; p++) ascii[*p]++;
+        out.chars += n;
+        word += n;
+        if (n) see_in_line(*start, text.at[-1], start, text.at, n);
+        if (!text.more() || *text.at >= 0x80) return;
+        const uint8_t space = *text.at++;
+        ascii[space]++;
+        out.chars++;
+        end_word();
+        if (space == '\n') end_line();
     }
 
-    void see_character(uint32_t c, uint8_t is) {
+    void see_wide(uint32_t c, uint8_t is) {
         out.letters += (is & LETTER) != 0;
         out.symbols += (is & SYMBOL) != 0;
-        if (c < 128) ascii[c]++;
-        else if (c < classes.n) see_rare(c);
+        out.ellipses += c == 0x2026;
+        if (c < classes.n) see_rare(c);
         if (is & (UNSPACED | CJK)) {
             out.cjk += (is & CJK) != 0;
             out.han += (is & HAN) != 0;
@@ -245,16 +260,36 @@ class Counter {
         }
     }
 
-    void see_in_line(uint32_t c, uint8_t is, const uint8_t *start, const uint8_t *end) {
+    void count_ascii() {
+        for (uint32_t c = 0; c < 128; c++) {
+            const uint8_t is = classes[c];
+            if (is & SPACE) {
+                out.spaces += ascii[c];
+                continue;
+            }
+            out.letters += is & LETTER ? ascii[c] : 0;
+            out.symbols += is & SYMBOL ? ascii[c] : 0;
+            see_often(c, ascii[c]);
+        }
+        out.hashes = ascii['#'];
+    }
+
+    void count_dots(const uint8_t *at, const uint8_t *end) {
+        while ((at = static_cast<const uint8_t *>(memmem(at, end - at, "...", 3)))) {
+            out.ellipses++;
+            at += 3;
+        }
+    }
+
+    void see_in_line(uint32_t head, uint32_t tail, const uint8_t *start, const uint8_t *end, int64_t n) {
         if (!line.first) {
             line.first = start;
-            line.head = c;
+            line.head = head;
+            line.chars_before = out.chars - n;
         }
-        line.dots = c == '.' && line.last == start ? line.dots + 1 : c == '.';
         line.last = end;
-        line.chars = ++line.n;
-        line.tail = c;
-        line.terminal = (is & TERMINAL) != 0;
+        line.tail = tail;
+        line.chars = out.chars - line.chars_before;
     }
 
     void end_word() {
@@ -270,15 +305,14 @@ class Counter {
     void end_line() {
         if (!line.first) return end_paragraph();
         const uint64_t hash = hash_bytes(line.first, line.last - line.first);
-        const bool ellipsis = line.tail == 0x2026 || line.dots >= 3;
         lines.push_back({hash, line.chars});
         paragraph.hash = mix(paragraph.hash * SPREAD + hash);
         paragraph.chars += line.chars;
         out.lines++;
         out.line_chars += line.chars;
         out.bullet_lines += is_bullet(line.head);
-        out.ellipsis_lines += ellipsis;
-        out.terminal_lines += line.terminal;
+        out.ellipsis_lines += ends_with_ellipsis(line.first, line.last);
+        out.terminal_lines += (classes[line.tail] & TERMINAL) != 0;
         line = Line();
     }
 
@@ -302,6 +336,12 @@ std::vector<Piece> split_words(Reader text, Classes classes) {
     };
     while (text.more()) {
         const uint8_t *start = text.at;
+        text.skip_ascii(classes.of);
+        if (text.at > start) {
+            if (!n) first = start;
+            n += text.at - start;
+            continue;
+        }
         const uint8_t is = classes[text.next()];
         if (is & (SPACE | UNSPACED)) {
             end_word(start);
@@ -447,38 +487,54 @@ bool is_closing(uint32_t c) {
     return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019;
 }
 
-bool ends_sentence(uint32_t c) { return c == '.' || c == '!' || c == '?'; }
+bool is_mark(uint32_t c) { return c == '.' || c == '!' || c == '?'; }
+
+// Whether a run ends a sentence: a mark with nothing but closing brackets and quotes behind it.
+bool ends_sentence(const uint8_t *first, const uint8_t *last, bool ended) {
+    while (last > first && is_closing(last[-1])) last--;
+    return last > first ? is_mark(last[-1]) : ended;
+}
 
 Judged judge(Reader line, Classes classes) {
     Judged j;
-    int64_t word = 0, dots = 0;
+    int64_t word = 0;
+    uint32_t tail = 0;
     bool ended = false;
     while (line.more()) {
         const uint8_t *start = line.at;
-        const uint32_t c = line.next();
-        const uint8_t is = classes[c];
-        if (is & SPACE) {
-            word = 0;
-            j.sentences += ended;
-            ended = false;
-            dots = 0;
-            continue;
+        line.skip_ascii(classes.of);
+        uint8_t is = 0;
+        int64_t n = line.at - start;
+        if (n) {
+            ended = ends_sentence(start, line.at, ended);
+            tail = line.at[-1];
+        } else {
+            const uint32_t c = line.next();
+            is = classes[c];
+            n = 1;
+            if (is & SPACE) {
+                word = 0;
+                j.sentences += ended;
+                ended = false;
+                continue;
+            }
+            ended = ended && is_closing(c);
+            tail = c;
         }
         if (!j.first) j.first = start;
         j.last = line.at;
-        j.terminal = (is & TERMINAL) != 0;
-        dots = c == '.' ? dots + 1 : 0;
-        j.ellipsis = dots >= 3 || c == 0x2026;
-        ended = ends_sentence(c) || (ended && is_closing(c));
         if (is & UNSPACED) {
             j.words++;
             word = 0;
             continue;
         }
-        j.words += !word++;
+        j.words += !word;
+        word += n;
         j.longest = std::max(j.longest, word);
     }
     j.sentences += ended;
+    j.terminal = j.first && (classes[tail] & TERMINAL);
+    j.ellipsis = j.first && ends_with_ellipsis(j.first, j.last);
     return j;
 }
 

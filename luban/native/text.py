@@ -120,11 +120,11 @@ def keep_lines(text: str, classes: bytes, min_words: int, max_word_chars: int, p
     raw, counts = _encoded(text), _Three()
     packed = _encoded(phrases)
     rules = _LineRules(min_words, max_word_chars, packed, len(packed))
-    out = ctypes.create_string_buffer(len(raw) + 1)
+    out = np.empty(len(raw) + 1, np.uint8)
     n = library().luban_text_keep_lines(
-        raw, len(raw), classes, len(classes), ctypes.byref(rules), out, counts
+        raw, len(raw), classes, len(classes), ctypes.byref(rules), out.ctypes.data, counts
     )
-    kept = text if n == len(raw) else out.raw[:n].decode("utf-8", "surrogatepass")
+    kept = text if n == len(raw) else out[:n].tobytes().decode("utf-8", "surrogatepass")
     return KeptLines(kept, *counts)
 
 
