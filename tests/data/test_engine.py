@@ -111,7 +111,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """An engine that has started."""
     kind, _, workers = request.param.partition("-")
     if kind == "ray":
-        pytest.importorskip("ray")
+        request.getfixturevalue("ray_cluster")
     with ExitStack() as stack:
         small = pytest.MonkeyPatch()
         small.setattr(local_engine, "FIRST_BYTES", 100)
