@@ -1,4 +1,4 @@
-"""Raw files to documents, unfiltered: everything that can be read, with its origin, and why the rest cannot."""
+"""Raw files to documents, unfiltered: all that can be read, and why the rest cannot."""
 
 from __future__ import annotations
 

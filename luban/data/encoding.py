@@ -80,9 +80,8 @@ def detect(head: bytes) -> str:
             if len(head) > JUDGED_BYTES or len(head) % 2:
                 return guess(b"".join(_odd_lines(head)))
             return guess(head, wide=True)
-    if len(head) % 2 == 0 and (name := guess(head, wide=True)) in _WIDE:
-        if likelihood(head[:JUDGED_BYTES], name) > _WORTHLESS * len(head[:JUDGED_BYTES]) / 2:
-            return name
+    if len(head) % 2 == 0 and (name := guess(head, wide=True)) in _WIDE and _is_text(head, name):
+        return name
     if controls > 0.05 * len(head):
         raise Unreadable(f"not text: {controls} of its first {len(head)} bytes are control characters")
     return guess(b"".join(_odd_lines(head))) if any(_odd_lines(head)) else "utf-8"
@@ -147,7 +146,7 @@ class Lines:
             return line.decode("ascii")
         with contextlib.suppress(UnicodeDecodeError):
             text = line.decode("utf-8")
-            # Two bytes of GB18030 or Shift-JIS may happen to be UTF-8, of Latin or Arabic letters; three hardly.
+            # Two bytes of GB18030 may happen to be UTF-8, of a Latin or Arabic letter; three hardly.
             if likely in (None, "utf-8") or max(text) > "\u07ff":
                 return text
         if likely is not None and likely != "utf-8":
@@ -220,6 +219,11 @@ def _wide(head: bytes) -> str:
     return name
 
 
+def _is_text(head: bytes, name: str) -> bool:
+    head = head[:JUDGED_BYTES]
+    return likelihood(head, name) > _WORTHLESS * len(head) / 2
+
+
 def _controls(head: bytes) -> int:
     return len(head) - len(head.translate(None, bytes([*range(8), *range(14, 27), 28, 29, 30, 31])))
 
@@ -285,9 +289,11 @@ class _Transcoded(io.RawIOBase):
         self._blocks, self._stream, self._rest = blocks, stream, memoryview(b"")
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return how many bytes it got."""
         while not self._rest:
             block = next(self._blocks, None)
             if block is None:
@@ -299,5 +305,6 @@ class _Transcoded(io.RawIOBase):
         return n
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         super().close()

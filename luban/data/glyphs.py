@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 LEGACY = ("gb18030", "cp1252", "big5hkscs", "cp932", "cp949", "euc_jp")
-"""Encodings told apart, the likelier first: GB18030, Latin-1 (its Windows form), Big5, Shift-JIS, EUC-KR, EUC-JP."""
+"""Encodings told apart: GB18030, Latin-1 in its Windows form, Big5, Shift-JIS, EUC-KR and EUC-JP."""
 _TOP, _KANA, _USUAL, _SELDOM, _RARE, _BROKEN = -6.0, -5.2, -9.0, -11.5, -14.0, -20.0
 _SIMPLIFIED = (
     "的一是不了在人有我他这中大来上个国和也子时道说为到地出会以你要年可就那能下得着之生自过后里所多没看起么用天"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -178,8 +179,6 @@ class _Maker:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    import json
-
     return str(whole_characters(json.dumps(value, ensure_ascii=False, default=str)))
 
 

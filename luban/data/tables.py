@@ -118,7 +118,7 @@ def csv_rows(
 def parquet_rows(
     file: Path | IO[bytes], check: Check, groups: tuple[int, int] | None = None
 ) -> Iterator[Numbered]:
-    """Yield the rows of a parquet file, or of a range of its row groups; numbers count from the file's first."""
+    """Yield the rows of a parquet file, or of a range of its row groups, by their numbers in the file."""
     arrow, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
     try:
         parquet = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)

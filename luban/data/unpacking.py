@@ -42,7 +42,7 @@ def unpacked(stream: IO[bytes], suffix: str) -> IO[bytes]:
     elif packing == ".bz2":
         opened = _Closing(bz2.BZ2File(stream), stream)
     elif packing == ".xz":
-        opened = _Closing(lzma.LZMAFile(stream), stream)
+        opened = _Closing(lzma.LZMAFile(stream), stream)  # noqa: SIM115
     elif packing == ".zst":
         opened = _Zstandard(stream)
     return opened if opened is stream else io.BufferedReader(opened, 1 << 18)
@@ -55,12 +55,17 @@ class _Closing(io.RawIOBase):
         self._stream, self._below = stream, below
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return int(self._stream.readinto(buffer))
+        """Fill the buffer; return how many bytes it got."""
+        data = self._stream.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         self._below.close()
         super().close()
@@ -75,9 +80,11 @@ class _Zstandard(io.RawIOBase):
         self._new, self._error = _zstandard()
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return how many bytes it got."""
         while not self._rest:
             self._packed = self._packed or self._stream.read(_STEP_BYTES)
             if not self._packed:
@@ -101,6 +108,7 @@ class _Zstandard(io.RawIOBase):
             self._frame = None
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         super().close()
 

@@ -9,13 +9,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from luban.data.encoding import Unreadable, guess
 from luban.data.readers.licences import LICENCE_NAMES, guess_licence
-from luban.data.readers.records import Blob, Broken, Found, Metered, Record, Spent
+from luban.data.readers.records import Blob, Broken, Counted, Found, Metered, Record, Spent
 
-ReadMember = Callable[[Blob, str, IO[bytes]], Found]
+ReadMember = Callable[[Blob, str, Any], Found]
 """Takes the archive, a member's full name and its bytes."""
 _LICENCE_BYTES = 100_000
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
@@ -64,7 +64,7 @@ def read_tar(blob: Blob, read_member: ReadMember) -> Found:
             if stream is None:
                 yield Broken(name, None, "a link or a device in an archive, which is not followed")
             else:
-                yield from read_member(blob, name, stream)
+                yield from read_member(blob, name, BufferedReader(Counted(stream), 1 << 18))
 
 
 class Names:
@@ -114,8 +114,10 @@ def _zip_member(
 ) -> Found:
     try:
         stream = archive.open(info)
-        metered = BufferedReader(Metered(stream, blob.budget, max(info.compress_size, 1)), 1 << 18)
-        yield from read_member(blob, name, metered)
+        meter = Metered(stream, blob.budget, max(info.compress_size, 1))
+        yield from read_member(blob, name, meter)
+        if isinstance(meter.error, Spent):
+            raise meter.error
     except Spent:
         raise
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as e:

@@ -59,7 +59,7 @@ def peek(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
 
 
 class _Refilled:
-    """A stream after its beginning was read, with the beginning put back."""
+    """A stream whose beginning was read and put back."""
 
     def __init__(self, head: bytes, stream: IO[bytes]):
         self._head, self._stream = head, stream
@@ -84,8 +84,9 @@ class _Refilled:
 
 
 def json_values(stream: IO[bytes], max_bytes: int, encoding: str | None = None) -> Iterator[Placed]:
-    """Yield the objects of a JSON file: an array's, those that stand one after the other, or a list's
-    inside a single object, such as {"data": [...]}; positions are numbers from 0.
+    """Yield the objects of a JSON file; positions are their numbers from 0.
+
+    They stand in an array, or one after the other, or in the list of a single object: {"data": [...]}.
     """
     values = _values(as_utf8(stream, encoding), max_bytes)
     first = next(values, None)

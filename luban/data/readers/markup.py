@@ -5,6 +5,7 @@ Nothing that a file names is fetched, no entity but XML's own five is replaced, 
 
 from __future__ import annotations
 
+import io
 import posixpath
 import zipfile
 import zlib
@@ -169,12 +170,15 @@ def _member(blob: Blob, archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         info = archive.getinfo(name)
         with archive.open(info) as packed:
-            data = Metered(packed, blob.budget, max(info.compress_size, 1)).read(limit + 1)
+            meter = Metered(packed, blob.budget, max(info.compress_size, 1))
+            data = io.BufferedReader(meter).read(limit + 1)
+        if meter.error is not None:
+            raise meter.error
     except KeyError:
         raise Unreadable(f"broken file: it has no {name}") from None
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as e:
         raise Unreadable(f"broken file: {name}: {e}") from None
-    if data is None or len(data) > limit:
+    if len(data) > limit:
         raise Unreadable(f"{name} unpacks to more than {limit / 1e6:g} MB")
     return data
 

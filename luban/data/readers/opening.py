@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from luban.data.encoding import Unreadable, reading
 from luban.data.readers import markup, plain, tabular
@@ -22,6 +23,7 @@ from luban.data.readers.warc import read_warc
 from luban.data.settings import ReadSettings
 from luban.data.tables import read_rows
 from luban.data.unpacking import split_suffix, unpacked
+from luban.errors import LubanError
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".log")
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
@@ -60,8 +62,10 @@ def read_file(path: Path, name: str, settings: ReadSettings, span: Span | None =
     try:
         with path.open("rb") as raw:
             kind, packing = kind_of(name)
-            stream, where = (_unpack(raw, name, budget), None) if packing else (raw, path)
-            yield from read_blob(Blob(name, kind, stream, settings, budget, where, path, span))
+            meter = _unpack(raw, name, budget) if packing else None
+            stream: IO[bytes] = io.BufferedReader(meter, 1 << 18) if meter else raw
+            where = None if packing else path
+            yield from read_blob(Blob(name, kind, stream, settings, budget, where, path, span, meter=meter))
     except Spent as e:
         yield Broken(name, None, str(e))
     except OSError as e:
@@ -79,21 +83,37 @@ def read_blob(blob: Blob) -> Found:
         return
     try:
         with reading(blob.name):
-            if blob.kind in CONTAINERS:
-                yield from CONTAINERS[blob.kind](blob, read_member)
-            elif blob.kind in READERS:
-                yield from READERS[blob.kind](blob)
-            else:
-                yield Broken(blob.name, None, f"no reader for {blob.kind or 'files without a suffix'}")
+            yield from _checked(blob)
     except Spent:
         raise
     except Unreadable as e:
         yield Broken(blob.name, None, str(e))
-    except (zipfile.BadZipFile, zlib.error) as e:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error) as e:
         yield Broken(blob.name, None, f"cannot be unpacked: {e}")
+    except (LubanError, OSError):
+        raise
+    except Exception as e:  # hostile files find ways through the libraries that read them
+        yield Broken(blob.name, None, f"the reader failed: {type(e).__name__}: {str(e)[:300]}")
 
 
-def read_member(parent: Blob, name: str, stream: IO[bytes]) -> Found:
+def _checked(blob: Blob) -> Found:
+    """Yield what a file holds; if it could not be unpacked, that is the reason for whatever else is wrong."""
+    try:
+        if blob.kind in CONTAINERS:
+            yield from CONTAINERS[blob.kind](blob, read_member)
+        elif blob.kind in READERS:
+            yield from READERS[blob.kind](blob)
+        else:
+            yield Broken(blob.name, None, f"no reader for {blob.kind or 'files without a suffix'}")
+            return
+    except Unreadable:
+        if blob.meter is None or blob.meter.error is None:
+            raise
+    if blob.meter is not None and blob.meter.error is not None:
+        raise blob.meter.error
+
+
+def read_member(parent: Blob, name: str, stream: Any) -> Found:
     """Yield what a member of an archive holds; hidden ones are passed over, as on the disk."""
     inside = name[len(parent.name) + 1 :]
     if any(part.startswith(".") or part == "__MACOSX" for part in inside.split("/")):
@@ -106,11 +126,15 @@ def read_member(parent: Blob, name: str, stream: IO[bytes]) -> Found:
             name, None, f"an archive deeper inside archives than max_depth = {parent.settings.max_depth}"
         )
         return
-    opened = _unpack(stream, name, parent.budget) if packing else stream
-    deeper = parent.depth + 1
-    yield from read_blob(
-        Blob(name, kind, opened, parent.settings, parent.budget, beside=parent.beside, depth=deeper)
-    )
+    meter = stream if isinstance(stream, Metered) else None
+    if meter is not None:
+        stream = io.BufferedReader(meter, 1 << 18)
+    if packing:
+        meter = _unpack(stream, name, parent.budget)
+        stream = io.BufferedReader(meter, 1 << 18)
+    blob = Blob(name, kind, stream, parent.settings, parent.budget, beside=parent.beside, meter=meter)
+    blob.depth = parent.depth + 1
+    yield from read_blob(blob)
 
 
 def kind_of(name: str) -> tuple[str, str]:
@@ -143,11 +167,10 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch(name, pattern) or PurePosixPath(name).match(pattern)
 
 
-def _unpack(stream: IO[bytes], name: str, budget: Budget) -> IO[bytes]:
+def _unpack(stream: IO[bytes], name: str, budget: Budget) -> Metered:
     counted = Counted(stream)
-    packed = io.BufferedReader(counted, 1 << 16)
-    opened = unpacked(packed, PurePosixPath(name).suffix.lower())
-    return io.BufferedReader(Metered(opened, budget, counted), 1 << 18)
+    opened = unpacked(io.BufferedReader(counted, 1 << 16), PurePosixPath(name).suffix.lower())
+    return Metered(opened, budget, counted)
 
 
 @lru_cache(maxsize=8)

@@ -105,6 +105,8 @@ class Blob:
     """The file of the disk that it is, or is in."""
     span: Span | None = None
     depth: int = 0
+    meter: Metered | None = None
+    """The unpacking below the stream."""
 
     def read_all(self, limit: int | None = None) -> bytes:
         """Return everything; raises Unreadable for more than max_file_bytes, or `limit`."""
@@ -129,25 +131,34 @@ class Blob:
 class Metered(io.RawIOBase):
     """A stream of unpacked bytes that stops when they are too many.
 
-    `packed` tells how many packed bytes they were made of.
+    `packed` tells how many packed bytes they were made of. What goes wrong looks like the end at first, so
+    that a reader gets all that came before, and is raised when the reader asks again.
     """
 
-    def __init__(self, stream: IO[bytes], budget: Budget, packed: Counted | int):
+    def __init__(self, stream: Any, budget: Budget, packed: Counted | int):
         self._stream, self._budget, self._packed = stream, budget, packed
         self._size = 0
+        self.error: Exception | None = None
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
-        n = len(data)
-        buffer[:n] = data
-        self._size += n
-        self._budget.unpack(n)
-        if self._size > RATIO_BYTES:
-            self._judge()
-        return n
+        """Fill the buffer; return how many bytes it got."""
+        if self.error is not None:
+            raise self.error
+        try:
+            data = self._stream.read1(len(buffer))
+            self._size += len(data)
+            self._budget.unpack(len(data))
+            if self._size > RATIO_BYTES:
+                self._judge()
+        except Exception as e:
+            self.error = e
+            return 0
+        buffer[: len(data)] = data
+        return len(data)
 
     def _judge(self) -> None:
         packed = self._packed if isinstance(self._packed, int) else self._packed.size
@@ -158,6 +169,7 @@ class Metered(io.RawIOBase):
             )
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         super().close()
 
@@ -169,14 +181,17 @@ class Counted(io.RawIOBase):
         self._stream, self.size = stream, 0
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return how many bytes it got."""
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
         self.size += len(data)
         return len(data)
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         super().close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import zlib
-from collections.abc import Callable
 from email.message import Message
-from typing import IO, Any
+from typing import Any
 
 from luban.data.encoding import Unreadable, decode_html, text_blocks
 from luban.data.extras import load_extra
+from luban.data.readers.archives import ReadMember
 from luban.data.readers.plain import HTML_BYTES
 from luban.data.readers.records import HTML, Blob, Broken, Found, Record
 
-ReadMember = Callable[[Blob, str, IO[bytes]], Found]
 _PAGES = ("text/html", "application/xhtml+xml")
 _NO_DOCUMENTS = frozenset(("warcinfo", "request", "metadata", "revisit", "continuation"))
 
@@ -46,7 +47,7 @@ def _record(blob: Blob, record: Any, position: int) -> Found:
     place = (blob.name, position)
     row = {"date": record.rec_headers.get_header("WARC-Date") or ""}
     extra = {"archive": blob.name}
-    http = record.http_headers
+    http = _http_headers(record)
     if http is not None and http.get_statuscode()[:1] != "2":
         yield Broken(*place, f"{address}: status {http.get_statuscode() or 'unknown'}")
         return
@@ -57,7 +58,10 @@ def _record(blob: Blob, record: Any, position: int) -> Found:
     except (ValueError, zlib.error, EOFError) as e:
         yield Broken(*place, f"{address}: broken content: {e}")
         return
-    if len(data) > limit:
+    missing = getattr(record.raw_stream, "limit", 0) if len(data) <= limit else 0
+    if missing > 0:
+        yield Broken(*place, f"{address}: it ends {missing} bytes early")
+    elif len(data) > limit:
         yield Broken(*place, f"{address}: more than {limit / 1e6:g} MB")
     elif not data.strip():
         yield Broken(*place, f"{address}: no text in it")
@@ -71,6 +75,14 @@ def _record(blob: Blob, record: Any, position: int) -> Found:
         yield Broken(*place, f"{address}: no text, but {kind or 'an unnamed type'}")
 
 
+def _http_headers(record: Any) -> Any:
+    """Return a response's headers, also where the address is none of the web's, which warcio passes over."""
+    if record.http_headers is None and record.content_type.startswith("application/http"):
+        parser = load_extra("warcio.statusandheaders").StatusAndHeadersParser(["HTTP/1.0", "HTTP/1.1"])
+        record.http_headers = parser.parse(record.raw_stream)
+    return record.http_headers
+
+
 def _content_type(record: Any) -> tuple[str, str | None]:
     headers = record.http_headers or record.rec_headers
     message = Message()
@@ -80,11 +92,7 @@ def _content_type(record: Any) -> tuple[str, str | None]:
 
 
 def _text(data: bytes, charset: str | None) -> str:
-    import io
-
     if charset:
-        try:
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
             return data.decode(charset)
-        except (LookupError, UnicodeDecodeError):
-            pass
     return "".join(text_blocks(io.BytesIO(data)))

@@ -7,7 +7,9 @@ import re
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _TABLE = re.compile(r"\{\|(?:(?!\{\|).)*?\|\}", re.S)
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
-_REFERENCE = re.compile(r"<(ref|gallery|math|timeline|syntaxhighlight)\b[^<>]*(?:/>|>.*?</\1>)", re.S | re.I)
+_REFERENCE = re.compile(
+    r"<(ref|gallery|math|timeline|syntaxhighlight)\b(?:[^<>]*/>|[^<>]*>.*?</\1>)", re.S | re.I
+)
 _FILE = re.compile(
     r"\[\[(?:File|Image|Category|文件|檔案|档案|圖像|图像|分类|分類|Datei|Kategorie|Fichier|Catégorie):"
     r"(?:[^\[\]]|\[\[[^\[\]]*\]\])*\]\]",
