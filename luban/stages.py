@@ -133,6 +133,7 @@ STAGES = {
             "luban.tasks.settings:PretrainSettings",
             ("shards",),
             optional=("model",),
+            many=("shards",),
             resumable=True,
         ),
         Stage(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from luban.data.batches import PackedWindows
+    from luban.data.batches import Windows
     from luban.data.xray import Finding, TokenView
     from luban.files import Manifest
     from luban.records import Batch
@@ -121,12 +121,15 @@ def _look(
     made_by = manifest.stage if manifest else None
     inputs = {k: Path(v["path"]) for k, v in manifest.inputs.items()} if manifest else {}
     if made_by == "pretrain":
-        return _look_at_windows(inputs["shards"], step, _settings("pretrain", manifest, given), data)
+        from luban.tasks.windows import shard_folders
+
+        folders = shard_folders(inputs)
+        return _look_at_windows(folders, step, _settings("pretrain", manifest, given), data)
     if made_by == "classify":
         settings = _settings("classify", manifest, given)
         return _look_at_rows(inputs["data"], inputs.get("eval"), step, data, data, settings)
     if list(data.glob("*.offsets.npy")):
-        return _look_at_windows(data, step, _settings("pretrain", None, given))
+        return _look_at_windows([data], step, _settings("pretrain", None, given))
     if data.is_file():
         return _look_at_rows(data, None, step, tokenizer, model, _settings("classify", None, given))
     raise DataError(
@@ -146,24 +149,19 @@ def _settings(use: str, manifest: Manifest | None, given: tuple[Path | None, lis
     return fill(STAGES[use].settings_class(), override(tree, sets).branch("train"), "train")
 
 
-def _look_at_windows(shards: Path, step: int, settings: Any, model: Path | None = None) -> Seen:
+def _look_at_windows(folders: list[Path], step: int, settings: Any, model: Path | None = None) -> Seen:
     from luban.data import xray
-    from luban.data.batches import PackedWindows
     from luban.data.shards import end_id
+    from luban.tasks.windows import training_windows
     from luban.tokenizer import load_tokenizer
 
-    windows = PackedWindows(
-        shards / "train",
-        context=settings.context,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        n_micro_batches=settings.n_micro_batches,
-    )
+    shards, windows = folders[0], training_windows(folders, settings)
     tokenizer = load_tokenizer(shards / "tokenizer")
     end = end_id(tokenizer, shards / "tokenizer")
     batches = windows.at(step)
     findings = xray.merge([xray.check_windows(b, tokenizer, end) for b in batches])
-    findings += [xray.shards_share_no_document(shards, other) for other in ("test", "validation")]
+    pairs = [(folder, other) for folder in folders for other in ("test", "validation")]
+    findings += [xray.shards_share_no_document(folder, other) for folder, other in pairs]
     if hidden := _hidden(windows, settings, model, tokenizer, end):
         batches = hidden.at(step)
         silent = xray.merge([xray.padding_is_silent(b)] for b in batches)
@@ -172,7 +170,7 @@ def _look_at_windows(shards: Path, step: int, settings: Any, model: Path | None 
 
 
 def _hidden(
-    windows: PackedWindows, settings: Any, model: Path | None, tokenizer: Tokenizer, end: int
+    windows: Windows, settings: Any, model: Path | None, tokenizer: Tokenizer, end: int
 ) -> CorruptedWindows | None:
     """Return the windows as an objective that hides a part of them shows them to the model."""
     from luban.errors import ConfigError

@@ -36,14 +36,18 @@ TAKES = {
 """Options that are inputs of the task, beside its data."""
 
 
+MANY = {TaskName.pretrain: "shards", TaskName.vectors: "data"}
+"""Tasks that take several --data, and what the stage calls them."""
+
+
 def train(
     task: TaskName = typer.Option(
         help="classify: labels for texts; bag: its baseline; pretrain: a model of texts; chat: one that "
         "answers; vectors: of words."
     ),
     data: list[Path] = typer.Option(
-        help="Labelled rows or conversations (jsonl, csv, tsv, parquet; .gz too), or a shards folder; for "
-        "vectors: texts, one or more."
+        help="Labelled rows or conversations (jsonl, csv, tsv, parquet; .gz too), or a shards folder, or "
+        "several to mix; for vectors: texts, one or more."
     ),
     out: Path = typer.Option(help="Folder to write: a Hugging Face model folder."),
     model: str | None = typer.Option(None, help="Model folder to start from: ours or a Hugging Face one."),
@@ -144,8 +148,8 @@ def stage_inputs(task: TaskName, data: list[Path], others: dict[str, Path | str 
     for name, value in others.items():
         if value is not None and name not in taken:
             raise ConfigError(f"--task {task.value} takes no --{name}", fix=f"leave --{name} out")
-    if task is TaskName.vectors:
-        return numbered("data", data)
+    if task in MANY:
+        return {**numbered(MANY[task], data), **{k: others[k] for k in taken}}
     if len(data) > 1:
         raise ConfigError(
             f"--task {task.value} takes one --data, not {len(data)}", fix="put the rows into one file"
@@ -155,7 +159,7 @@ def stage_inputs(task: TaskName, data: list[Path], others: dict[str, Path | str 
             "--task chat tunes a model, and none is given",
             fix="name one that was made for chat: --model FOLDER",
         )
-    return {"shards" if task is TaskName.pretrain else "data": data[0], **{k: others[k] for k in taken}}
+    return {"data": data[0], **{k: others[k] for k in taken}}
 
 
 def _say_gap(result: Result, log: Log) -> None:

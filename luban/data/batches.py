@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,34 @@ BLUR = 0.1
 Array = np.ndarray[Any, Any]
 
 
+class Windows(Protocol):
+    """Windows of packed documents, whether of one shards folder or mixed from several."""
+
+    context: int
+    batch_size: int
+    seed: int
+    n_tokens: int
+    n_readable: int
+    """Windows that `read` takes, numbered from 0: the shorter ones at ends of streams included."""
+    where: str
+
+    def at(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step, counted from 1."""
+        ...
+
+    def in_order(self, max_windows: int | None = None) -> Iterator[Batch]:
+        """Yield each window once: what a validation reads."""
+        ...
+
+    def read(self, windows: Array) -> Batch:
+        """Return the batch of these windows."""
+        ...
+
+    def count_bytes(self, batch: Batch) -> float:
+        """Return the bytes of text behind the batch's targets."""
+        ...
+
+
 class PackedWindows:
     """Windows of `context` tokens over one split of token shards, documents packed end to end.
 
@@ -39,6 +67,8 @@ class PackedWindows:
         self.n_micro_batches = n_micro_batches
         self.n_tokens, self.n_bytes = len(self.shard.tokens), self.shard.n_bytes
         self.n_windows = (self.n_tokens - 1) // context
+        self.n_readable = max(-(-(self.n_tokens - 1) // context), 0)
+        self.where = f"{self.shard.prefix.parent} ({self.shard.prefix.name})"
 
     def at(self, step: int) -> list[Batch]:
         """Return the micro-batches of a step, counted from 1. Every epoch has each window once."""
@@ -50,8 +80,7 @@ class PackedWindows:
 
     def in_order(self, max_windows: int | None = None) -> Iterator[Batch]:
         """Yield each window once, the last, shorter one padded: what a validation reads."""
-        n = max(-(-(self.n_tokens - 1) // self.context), 0)
-        n = n if max_windows is None else min(n, max_windows)
+        n = self.n_readable if max_windows is None else min(self.n_readable, max_windows)
         for start in range(0, n, self.batch_size):
             yield self.read(np.arange(start, min(start + self.batch_size, n)))
 
@@ -72,7 +101,7 @@ class PackedWindows:
         return float(self.shard.token_bytes[targets.numpy()].sum())
 
     def _too_small(self, per_step: int) -> DataError:
-        where = f"{self.shard.prefix.parent} ({self.shard.prefix.name})"
+        where = self.where
         if not self.n_windows:
             return DataError(
                 f"{where} has {self.n_tokens} tokens, less than one window of context = {self.context}",

@@ -56,13 +56,12 @@ class MixtureSettings:
                 fix="give one of them",
             )
         ends = [phase.until_step for phase in self.phases]
-        for before, end in zip([0, *ends[:-1]], ends, strict=True):
-            is_last = end is None and before is not None
-            if not (is_last or (before is not None and end is not None and end > before)):
-                raise ConfigError(
-                    f"mixture.phases end at the steps {ends}, which do not grow",
-                    fix="give each until_step, the last phase's aside, above the one before",
-                )
+        grow = [0, *(end or 0 for end in ends[:-1])]
+        if any(a >= b for a, b in zip(grow, grow[1:], strict=False)):
+            raise ConfigError(
+                f"mixture.phases end at the steps {ends}, which do not grow",
+                fix="give every phase but the last an until_step above that of the one before",
+            )
         if ends and ends[-1] is not None:
             raise ConfigError(
                 f"mixture.phases end at step {ends[-1]}, and training may go on",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from luban.data.batches import PackedWindows
+from luban.data.batches import PackedWindows, Windows
 from luban.errors import DataError
 from luban.objectives.next_token import next_token
 from luban.records import IGNORE, Batch
@@ -19,7 +19,7 @@ from luban.records import IGNORE, Batch
 
 @torch.no_grad()
 def bits_per_byte(
-    model: nn.Module, windows: PackedWindows, max_windows: int | None = None
+    model: nn.Module, windows: Windows, max_windows: int | None = None
 ) -> dict[str, float]:
     """Return `loss` in nats per target and `bits_per_byte`, which compares across tokenizers.
 
@@ -34,7 +34,7 @@ def bits_per_byte(
         n_bytes += windows.count_bytes(batch)
     if not n_bytes:
         raise DataError(
-            f"{windows.shard.prefix} has {windows.n_tokens} tokens, and none of them can be predicted",
+            f"{windows.where} has {windows.n_tokens} tokens, and none of them can be predicted",
             fix="give more text, or a larger share to this split",
         )
     return {"loss": nats / n_targets, "bits_per_byte": nats / math.log(2) / n_bytes}
@@ -66,12 +66,11 @@ def document_bits(model: nn.Module, windows: PackedWindows) -> list[dict[str, An
     ]
 
 
-def spread(windows: PackedWindows, max_windows: int | None) -> Iterator[Batch]:
+def spread(windows: Windows, max_windows: int | None) -> Iterator[Batch]:
     """Yield all windows of a split, or `max_windows` of them spread evenly over it."""
-    n_windows = -(-(windows.n_tokens - 1) // windows.context)  # the last, shorter one too
-    if max_windows is None or n_windows <= max_windows:
+    if max_windows is None or windows.n_readable <= max_windows:
         yield from windows.in_order()
         return
-    chosen = np.linspace(0, n_windows - 1, max_windows).round().astype(np.int64)
+    chosen = np.linspace(0, windows.n_readable - 1, max_windows).round().astype(np.int64)
     for start in range(0, max_windows, windows.batch_size):
         yield windows.read(chosen[start : start + windows.batch_size])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luban.data.batches import PackedWindows
+from luban.data.batches import Windows
 from luban.evaluate.language_model import spread
 from luban.records import IGNORE, Batch
 
@@ -22,7 +22,7 @@ VALIDATION_SEED = 0
 class CorruptedWindows:
     """Windows as an objective wants them: what is hidden is drawn anew at each step."""
 
-    def __init__(self, windows: PackedWindows, corrupt: Corrupt, pad_id: int = 0):
+    def __init__(self, windows: Windows, corrupt: Corrupt, pad_id: int = 0):
         self.windows, self.pad_id = windows, pad_id
         self._corrupt = corrupt
 
@@ -31,6 +31,11 @@ class CorruptedWindows:
         parts = self.windows.at(step)
         whole = self._corrupt(joined(parts, self.pad_id), _generator(self.windows.seed, step))
         return _divided(whole, [len(part.tokens) for part in parts])
+
+    @property
+    def source_of(self) -> Callable[[int], tuple[int, int]] | None:
+        """Of which part of a mixture a sample is, if windows are mixed."""
+        return getattr(self.windows, "source_of", None)
 
     def spread(self, max_windows: int | None = None) -> Iterator[Batch]:
         """Yield windows spread evenly over the split; what a window hides depends on its number alone."""

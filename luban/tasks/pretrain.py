@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from luban.data.batches import PackedWindows
+from luban.data.batches import Windows
 from luban.data.shards import end_id
 from luban.errors import ConfigError, DataError
 from luban.evaluate.corrupted import restored
 from luban.evaluate.golden import GOLDEN, PROMPTS, record
 from luban.evaluate.language_model import bits_per_byte
-from luban.files import Manifest, read_json, read_jsonl, write_json
+from luban.files import read_json, read_jsonl, write_json
 from luban.generate.settings import SamplingSettings
 from luban.generate.writing import generate
 from luban.log import Log
@@ -28,6 +28,13 @@ from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
 from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
+from luban.tasks.windows import (
+    facts_of_shards,
+    say_mixture,
+    shard_folders,
+    training_windows,
+    validation_windows,
+)
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
 from luban.train.run import Run
@@ -44,9 +51,11 @@ def pretrain(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, 
 
 def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
     """Open the shards and build the model, or read it."""
-    shards = inputs["shards"]
+    folders = shard_folders(inputs)
+    shards = folders[0]
     tokenizer = load_tokenizer(shards / TOKENIZER)
-    windows, validation = (_windows(shards / split, settings) for split in ("train", "validation"))
+    windows, validation = training_windows(folders, settings), validation_windows(folders, settings)
+    mixed = say_mixture(windows, settings, log)
     windows.at(1)  # too little text for a step is said before a model is built
     if "model" in inputs:
         folder, surgery = inputs["model"], settings.surgery
@@ -79,20 +88,20 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
 
     def finish(facts: Facts) -> Facts:
         _save(model, tokenizer, settings, out)
-        made_by = Manifest.read(shards)
         rows = read_jsonl(out / METRICS)
         return facts | {
             "family": model.config.family,
             "objective": objective,
             "samples": [{"step": r["step"], **r["sample"]} for r in rows if "sample" in r],
-            "data": made_by.facts if made_by else {},
+            "data": facts_of_shards(folders),
+            **mixed,
         }
 
     return Prepared(run, finish)
 
 
 def _evaluation(
-    model: Model, windows: PackedWindows, corrupt: Corrupt | None, settings: PretrainSettings
+    model: Model, windows: Windows, corrupt: Corrupt | None, settings: PretrainSettings
 ) -> Callable[[], dict[str, float]]:
     """Return what scores the validation split: bits per byte, or how well it restores what is hidden.
 
@@ -111,16 +120,6 @@ def _samples(
     sampling = SamplingSettings(**SAMPLE, seed=settings.seed)  # type: ignore[arg-type]
     texts = generate(model, tokenizer, settings.prompts, settings=sampling) if settings.prompts else []
     return [{"sample": {"prompt": p, "text": t}} for p, t in zip(settings.prompts, texts, strict=True)]
-
-
-def _windows(prefix: Path, settings: PretrainSettings) -> PackedWindows:
-    return PackedWindows(
-        prefix,
-        context=settings.context,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        n_micro_batches=settings.n_micro_batches,
-    )
 
 
 def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:

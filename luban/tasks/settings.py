@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luban.data.mixture_settings import MixtureSettings
 from luban.data.settings import AugmentSettings
 from luban.errors import ConfigError
 from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
@@ -161,6 +162,8 @@ class PretrainSettings(TrainSettings):
     """Tokens in a window; documents in one window never see each other."""
     batch_size: Count = 16
     """Windows in a micro-batch."""
+    mixture: MixtureSettings = field(default_factory=MixtureSettings)
+    """How the parts of the data are mixed, and when."""
     validation_windows: Count = 128
     """Look at no more than so many windows of the validation split, spread evenly over it."""
     prompts: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from luban.records import Batch
@@ -15,6 +16,8 @@ WALK_SECONDS = 8.0
 """Epochs are walked as far as this allows."""
 N_REPEATS = 12
 """Epochs that must be alike to be called the same: small data may be drawn alike by chance."""
+MIXED_STEPS = 20
+"""Steps of a mixture that are walked at least: every part that takes turns has had one by then."""
 MOST_LEFT = 0.05
 """Rows that are cut anew each epoch may begin the next one by new numbers; so many at most."""
 
@@ -75,6 +78,9 @@ def _rows(step: Sequence[Batch]) -> list[tuple[int, bytes]]:
 
 def _epochs(batches: Batches) -> Finding:
     """Walk over the boundary of the first epoch and count samples that come twice, or not at all."""
+    source_of = getattr(batches, "source_of", None)
+    if source_of is not None:
+        return _mixed(batches, source_of)
     ids, repeat, is_over = _walk(batches)
     if not ids:
         return Finding(words="steps are a pure function of their number; their samples carry no ids")
@@ -94,6 +100,36 @@ def _epochs(batches: Batches) -> Finding:
         return Finding(words=f"every epoch has its {n:,} samples in the same order", difference=float(n))
     return Finding(
         words=f"{pure}; each of {n:,} samples comes once an epoch, and so {len(second):,} of the next"
+    )
+
+
+def _mixed(batches: Batches, source_of: Callable[[int], tuple[int, int]]) -> Finding:
+    """Walk over the epochs of every part of a mixture, which has epochs of its own, one by one."""
+    numbers: dict[int, list[int]] = defaultdict(list)
+    step, until = 0, time.monotonic() + WALK_SECONDS / 2
+    while time.monotonic() < until:
+        step += 1
+        for part, number in map(source_of, _ids(batches, step)):
+            numbers[part].append(number)
+        if all(len(its) > 2 * (max(its) + 1) for its in numbers.values()) and step >= MIXED_STEPS:
+            break
+    n_wrong = n_epochs = 0
+    for its in numbers.values():
+        n = max(its) + 1
+        epochs = [its[i : i + n] for i in range(0, len(its), n)]
+        n_wrong += sum(len(epoch) - len(set(epoch)) for epoch in epochs)
+        n_epochs += sum(len(epoch) == n for epoch in epochs)
+        if n >= N_REPEATS and len(epochs) > 2 and epochs[0] == epochs[1]:
+            return Finding(
+                words=f"every epoch of a part has its {n:,} samples in the same order", difference=n
+            )
+    n_parts = len(numbers)
+    if n_wrong:
+        words = f"{n_wrong:,} samples come twice in an epoch of their own part of the mixture"
+        return Finding(words=words, difference=float(n_wrong))
+    return Finding(
+        words="steps are the same in any order, from any thread, made anew, divided otherwise; in each of "
+        f"{n_parts} parts mixed, no sample comes again before all the others have ({n_epochs} epochs walked)"
     )
 
 
