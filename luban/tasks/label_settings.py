@@ -46,7 +46,11 @@ class LabelSettings(WorkSettings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """Votes for its label on a document for which all of its conditions hold, and is silent on others."""
+    """Votes for its label on a document for which all of its conditions hold, and is silent on others.
+
+    A file of them: rules: [{label: bad, words: [casino, 博彩]}]. Where the votes for two labels weigh the
+    same, the rule that stands first decides.
+    """
 
     label: str
     """Label that it votes for."""
@@ -74,11 +78,3 @@ class Rule:
     """Pattern that the source must match, such as forum/*."""
     match_case: bool = False
     """Whether A and a differ, in expressions and words."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleFile:
-    """What rules.yaml holds: rules: [{label: bad, words: [casino, 博彩]}]."""
-
-    rules: tuple[Rule, ...]
-    """The rules; where the votes for two labels weigh the same, the rule that stands first decides."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from luban.config import fill, load_yaml
+from luban.config import Tree, fill, load_yaml
 from luban.errors import ConfigError
-from luban.tasks.label_settings import Rule, RuleFile
+from luban.tasks.label_settings import Rule
 
 Row = Mapping[str, Any]
 Condition = Callable[[Row], bool]
@@ -35,9 +35,16 @@ class Voter:
 
 def read_rules(path: Path) -> tuple[Voter, ...]:
     """Read rules.yaml; a rule that cannot be is an error that names it."""
-    rules = fill(RuleFile, load_yaml(path), "").rules
-    if not rules:
-        raise ConfigError(f"{path} has no rules", fix="list at least one under rules:")
+    tree = load_yaml(path)
+    given = tree.data.get("rules")
+    if not isinstance(given, list) or not given or len(tree.data) > 1:
+        other = next((key for key in tree.data if key != "rules"), None)
+        what = f"has an unknown key {other}" if other and given else "has no list of rules"
+        raise ConfigError(f"{path} {what}", fix="write rules: [{label: bad, words: [casino, 博彩]}]")
+    rules = [
+        fill(Rule, Tree(rule if isinstance(rule, dict) else {"label": rule}), f"{path}: rules.{i}")
+        for i, rule in enumerate(given, start=1)
+    ]
     names = [rule.name or f"{rule.label}-{i}" for i, rule in enumerate(rules, start=1)]
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
