@@ -34,16 +34,6 @@ def at_most(reason: str, value: float, limit: float, what: str) -> Check:
     return Check(reason, value, limit, what, value <= limit, "at most")
 
 
-def above(reason: str, value: float, limit: float, what: str) -> Check:
-    """Check that a value exceeds its threshold."""
-    return Check(reason, value, limit, what, value > limit, "more than")
-
-
-def below(reason: str, value: float, limit: float, what: str) -> Check:
-    """Check that a value does not reach its threshold."""
-    return Check(reason, value, limit, what, value < limit, "less than")
-
-
 def judge(rule: str, document: Document, checks: Iterable[Check]) -> Document | Drop:
     """Return the document, or the Drop of the first check that fails; later ones are not made."""
     return next((check.drop(rule) for check in checks if not check.passes), document)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luban.data.quality.checks import Checks, above, at_least, at_most, is_judged, judge, ratio
+from luban.data.quality.checks import Checks, at_least, at_most, is_judged, judge, ratio
 from luban.data.quality.measure import count_repeated_chars, measure
 from luban.data.quality.settings import ChineseSettings
 from luban.records import Document, Drop
@@ -33,7 +33,7 @@ class Chinese:
 
     def _checks(self, text: str) -> Checks:
         c, s = measure(text), self.settings
-        yield above("short", c.chars, s.min_chars, "characters")
+        yield at_least("short", c.chars, s.min_chars, "characters")
         mean = ratio(c.line_chars, c.lines)
         yield at_least("short lines", mean, s.min_mean_line, "characters a line")
         share = ratio(c.han, c.chars - c.spaces)

@@ -112,11 +112,11 @@ class FineWebSettings:
     languages: tuple[str, ...] = ("en",)
     """Documents judged, by language; others pass. Empty judges all."""
     min_terminal_lines: Share = 0.12
-    """Drop documents with at most so many of their lines ending in a terminal mark."""
+    """Drop documents with fewer of their lines ending in a terminal mark."""
     max_repeated_line_chars: Share = 0.1
-    """Drop documents with at least so many of their characters in lines seen before."""
+    """Drop documents with more of their characters in lines seen before."""
     max_short_lines: Share = 0.67
-    """Drop documents with at least so many of their lines short."""
+    """Drop documents with more of their lines short."""
     short_line: Count = 30
     """Lines of fewer characters are short."""
 
@@ -129,7 +129,7 @@ class ChineseSettings:
     languages: tuple[str, ...] = ("zh",)
     """Documents judged, by language; others pass. Empty judges all."""
     min_chars: Size = 200
-    """Drop documents of at most so many characters (EvalWeb)."""
+    """Drop documents of fewer characters (EvalWeb)."""
     min_mean_line: Ratio = 10
     """Drop documents whose lines have fewer characters on average (EvalWeb)."""
     min_chinese: Share = 0.3
