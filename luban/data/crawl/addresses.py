@@ -18,6 +18,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 """Addresses that stand for an IPv4 address in their last four bytes (RFC 6052, RFC 8215)."""
+_ALSO_REFUSED = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+"""Protocol assignments (RFC 6890; older Pythons know a part), and a cloud's public metadata address."""
 _REMEMBER_SECONDS = 60.0
 
 
@@ -62,6 +64,7 @@ def _inner(ip: Address) -> Address:
 def _is_public(ip: Address) -> bool:
     """Whether the IANA registries call it globally reachable; multicast and site-local ones are out too."""
     outside = ip.is_multicast or ip.is_unspecified or ip.is_reserved or ip.is_loopback or ip.is_link_local
+    outside = outside or any(ip in n for n in _ALSO_REFUSED)
     return ip.is_global and not outside and not getattr(ip, "is_site_local", False)
 
 

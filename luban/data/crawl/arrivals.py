@@ -8,14 +8,12 @@ from urllib.parse import urljoin
 from luban.data.crawl.fetch import REDIRECTS, Fetched, FetchError
 from luban.data.crawl.frontier import Entry, Outcome
 from luban.data.crawl.hosts import Host
-from luban.data.crawl.page import HTML, Page, charset_of, read_page
+from luban.data.crawl.page import HTML, Page, charset_of, directives, read_page
 from luban.data.crawl.sitemap import read_sitemap
 from luban.data.crawl.state import Crawl
 from luban.data.crawl.unchanged import old_page
 from luban.data.crawl.urls import BadUrl, Url, key_of
 from luban.data.crawl.warc import Capture, digest_of, response_records
-
-_NOTHING = Page("", "", (), "", noindex=False, nofollow=False)
 
 
 class Arrivals:
@@ -107,7 +105,7 @@ class Arrivals:
             wishes = fetched.header("x-robots-tag")
             obey = self.settings.obey_nofollow
             return read_page(fetched.body, url.text, kind, wishes, obey_nofollow=obey)
-        noindex = any(word in fetched.header("x-robots-tag").lower() for word in ("noindex", "none"))
+        noindex = bool(directives(fetched.header("x-robots-tag")) & {"noindex", "none"})
         return Page(charset_of(fetched.body, kind), "", (), "", noindex=noindex, nofollow=False)
 
     def _follow(self, entry: Entry, page: Page) -> None:
@@ -164,13 +162,23 @@ class Arrivals:
         self.finish(
             entry,
             Outcome(
-                "fetched", "duplicate" if first else "stored", http=fetched.status,
-                bytes=len(fetched.body), seconds=fetched.seconds, digest=digest, canonical=canonical,
-                fetched=fetched.time, warc=file, offset=offset, length=length, etag=fetched.header("etag")[:1000] or None,
-                modified=fetched.header("last-modified")[:100] or None, type=fetched.content_type,
+                "fetched",
+                "duplicate" if first else "stored",
+                http=fetched.status,
+                bytes=len(fetched.body),
+                seconds=fetched.seconds,
+                digest=digest,
+                canonical=canonical,
+                fetched=fetched.time,
+                warc=file,
+                offset=offset,
+                length=length,
+                etag=fetched.header("etag")[:1000] or None,
+                modified=fetched.header("last-modified")[:100] or None,
+                type=fetched.content_type,
                 charset=page.charset,
             ),
-        )  # fmt: skip
+        )
 
     def _count(self, host: Host) -> None:
         host.fetched += 1
@@ -190,11 +198,22 @@ class Arrivals:
         self.finish(
             entry,
             Outcome(
-                "fetched", "unchanged", http=304, bytes=len(old.body), seconds=fetched.seconds,
-                digest=earlier[5], fetched=fetched.time, warc=file, offset=offset, length=len(record),
-                etag=earlier[3], modified=earlier[4], type=old.content_type, charset=page.charset,
+                "fetched",
+                "unchanged",
+                http=304,
+                bytes=len(old.body),
+                seconds=fetched.seconds,
+                digest=earlier[5],
+                fetched=fetched.time,
+                warc=file,
+                offset=offset,
+                length=len(record),
+                etag=earlier[3],
+                modified=earlier[4],
+                type=old.content_type,
+                charset=page.charset,
             ),
-        )  # fmt: skip
+        )
 
     # Sitemaps
 

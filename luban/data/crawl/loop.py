@@ -16,7 +16,6 @@ from luban.data.crawl.hosts import Host
 from luban.data.crawl.state import Crawl
 
 _COMMIT_SECONDS = 0.02
-_COMMIT_PAGES = 8
 _SYNC_SECONDS = 2.0
 _TELL_SECONDS = 10.0
 
@@ -49,7 +48,7 @@ class Loop:
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
-            self._save(sync=True)
+        self._save(sync=True)
 
     def stop(self, within: float) -> None:
         """Start nothing more, and end when what is under way has come, or after so many seconds."""
@@ -126,7 +125,7 @@ class Loop:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._end(error)
-        if len(self.frontier.pending.finished) >= _COMMIT_PAGES:
+        if self.frontier.pending.finished:  # at once: what is stored must not be fetched again
             self._save()
         self._pump()
 

@@ -45,7 +45,7 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
 
     charset = charset_of(body, content_type)
     tree = etree.fromstring(_as_utf8(body, charset), _parser())
-    said = wishes.lower()
+    said = wishes
     base, canonical, links = url, "", dict[str, None]()
     for element in tree.iter(*_TAGS) if tree is not None else ():
         tag, get = element.tag, element.get
@@ -60,10 +60,10 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
         elif tag == "link":
             canonical = canonical or (get("href") or "" if _says(get("rel"), "canonical") else "")
         elif (get("name") or "").lower() == "robots":
-            said += "," + (get("content") or "").lower()
+            said += "," + (get("content") or "")
         elif (get("http-equiv") or "").lower() == "refresh":
             links |= dict.fromkeys(_refresh(get("content") or ""))
-    words = set(re.split(r"[\s,;:]+", said))
+    words = directives(said)
     return Page(
         charset,
         base,
@@ -72,6 +72,11 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
         bool(words & {"noindex", "none"}),
         bool(words & {"nofollow", "none"}),
     )
+
+
+def directives(said: str) -> set[str]:
+    """Return the wishes in a robots meta tag or an X-Robots-Tag header."""
+    return {word.strip() for word in said.lower().split(",")}
 
 
 def _says(rel: str | None, word: str) -> bool:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,14 @@ from luban.data.crawl.loop import Loop
 from luban.data.crawl.settings import CrawlSettings
 from luban.data.crawl.state import Crawl
 from luban.data.crawl.unchanged import load_previous
-from luban.errors import BusyError, LubanError
+from luban.errors import BusyError, CheckpointError, LubanError
 from luban.files import disk_errors, locked, read_json
 
 STOPPED = 130
 REFUSED = 2
 _DRAIN_SECONDS = 10.0
 _HURRY_SECONDS = 0.2
+_NOTHING: tuple[Any, ...] = ()
 _WAIT_SECONDS = 15.0
 """For a process that was left alone and is about to end."""
 
@@ -41,6 +45,7 @@ def main(job_path: Path) -> int:
         with contextlib.ExitStack() as stack:
             _lock(stack, out)
             stack.enter_context(disk_errors(out))
+            stack.enter_context(_frontier_errors(out))
             return _crawl(job, out)
     except LubanError as e:
         _tell({"problem": e.problem, "fix": e.fix, "kind": type(e).__name__})
@@ -57,6 +62,20 @@ def _lock(stack: contextlib.ExitStack, out: Path) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _frontier_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as e:
+        if "full" in str(e):
+            raise OSError(errno.ENOSPC, str(e)) from e
+        raise
+    except sqlite3.DatabaseError as e:
+        raise CheckpointError(
+            f"the frontier in {out / 'checkpoints'} is damaged: {e}", fix=f"remove {out} and crawl again"
+        ) from e
 
 
 def _crawl(job: dict[str, Any], out: Path) -> int:
@@ -97,7 +116,7 @@ def _run(crawl: Crawl, resolver: Resolver) -> int:
                 ended.append(STOPPED if loop.is_stopping else 0)
             except BaseException as e:
                 ended.append(e)
-            for nothing in ():  # what makes it the generator that Scrapy wants
+            for nothing in _NOTHING:  # what makes it the generator that Scrapy wants
                 yield nothing
 
     process = AsyncCrawlerProcess(_scrapy_settings(crawl.settings, resolver), install_root_handler=False)

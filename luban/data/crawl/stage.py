@@ -150,7 +150,7 @@ def _publish(out: Path, checkpoints: Path, log: Log) -> dict[str, Any]:
     frontier.close()
     if not counts["fetched"]:
         shutil.rmtree(checkpoints)
-        for path in out.glob("crawl-*.warc.gz"):
+        for path in [out / PAGES, *out.glob("crawl-*.warc.gz")]:
             path.unlink()
         told = "; ".join(f"{name} ({n})" for name, n in reasons.items())
         raise DataError(f"not one page could be fetched: {told}", fix=_way_out(told))

@@ -85,6 +85,8 @@ def parse_url(text: str, *, drop: Sequence[str] = (), encoding: str = "utf-8", b
         raise BadUrl(f"not http or https: {scheme or 'no scheme'}")
     if "@" in parts.netloc:
         raise BadUrl("a user name in the address")
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):
+        raise BadUrl(f"not a host: {parts.netloc}")
     if port == 0:
         raise BadUrl("port 0")
     host = clean_host(parts.hostname or "")

@@ -132,8 +132,14 @@ class WarcWriter:
         """Hand everything to the system, and return the mark up to which it has it."""
         if self._waiting:
             data = memoryview(b"".join(self._waiting))
-            while data:
-                data = data[os.write(self._open(), data) :]
+            start = self.length - len(data)
+            try:
+                while data:
+                    data = data[os.write(self._open(), data) :]
+            except OSError:  # a full disk: leave no torn record behind
+                if self._handle >= 0:
+                    os.ftruncate(self._handle, start)
+                raise
             self._waiting = []
         return self.number, self.length
 
