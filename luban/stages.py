@@ -79,6 +79,13 @@ STAGES = {
             many=("raw",),
         ),
         Stage(
+            "protect",
+            "luban.data.protect:protect",
+            "luban.data.protect_settings:ProtectSettings",
+            ("documents",),
+            optional=("opt_out",),
+        ),
+        Stage(
             "dedup",
             "luban.data.dedup:dedup",
             "luban.data.settings:DedupSettings",

@@ -109,6 +109,36 @@ def clean(
     _run("clean", numbered("raw", raw), out, config, sets, dry_run, as_json)
 
 
+@app.command("protect")
+def protect(
+    documents: Path = typer.Argument(help="Documents folder of an earlier step; with --scan a text file."),
+    out: Path | None = typer.Option(None, help="Folder to write."),
+    opt_out: Path | None = typer.Option(None, help="List of URLs, domains, sources, hashes, sentences."),
+    scan: bool = typer.Option(False, "--scan", help="Show what would be masked in a text file; no --out."),
+    config: Path | None = Config,
+    sets: list[str] = typer.Option([], "--set", help="protect.KEY=VALUE, such as protect.mode=remove."),
+    dry_run: bool = DryRun,
+    as_json: bool = Json,
+) -> None:
+    """Mask personal data and secrets; drop what its licence or its owner forbids.
+
+    Secrets are e-mail addresses, telephones, ID and bank card numbers, keys, names in forms, and more.
+
+    \b
+    Examples:
+      luban data protect data/clean --out data/safe
+      luban data protect data/clean --out data/safe --set protect.mode=pseudonym
+      luban data protect notes.txt --scan
+    """
+    from luban.cli.protect import needs_out, print_scan
+
+    if scan:
+        print_scan(documents, as_json)
+    else:
+        inputs = {"documents": documents, "opt_out": opt_out}
+        _run("protect", inputs, needs_out(out), config, sets, dry_run, as_json)
+
+
 @app.command("dedup")
 def dedup(
     documents: Path = Documents,

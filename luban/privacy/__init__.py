@@ -1,0 +1,1 @@
+"""Personal data and secrets: found, masked, and planted as canaries for audits."""

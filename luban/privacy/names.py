@@ -1,0 +1,118 @@
+"""Names of persons where the words around them say so: forms, introductions, titles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from luban.privacy.spans import Span, says
+
+_WORD = r"[A-ZÀ-ÖØ-ÞĀ-ŽΑ-ΩА-Я](?:[\w’-]|'(?=[A-Z]))*"
+_NAME = (
+    rf"{_WORD}(?: (?:(?:van|von|de|der|den|di|da|dos|del|la|le|bin|al|el) ){{0,2}}(?:{_WORD}|[A-Z]\.)){{0,3}}"
+)
+_ANNOUNCED = re.compile(
+    r"(?:(Mr|Mrs|Ms|Miss|Dr|Prof|Mx|Madam|Professor|Doctor)\b\.? |(?:Dear|Sincerely|Regards|Cheers|Hello"
+    r"|Hi),?[ \n]{1,2})"
+    rf"({_NAME})"
+)
+_INTRODUCED = re.compile(rf"ame(?: is|'s) ({_NAME})")
+_INTRODUCES = re.compile(r"\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir|[Tt]he)(?: [a-z]{2,8}){0,2} n\Z|\b[Nn]\Z")
+_FIELD = re.compile(rf"(?:ame|AME|older)[\"']?[ \t]{{0,2}}[:：]\s{{0,2}}[\"']?({_NAME})")
+_FIELD_OF = re.compile(
+    r"(?:\A|[^\w.])(?:(?:full|first|last|given|family|maiden|patient|customer|client|contact|employee"
+    r"|account|card|your|sur)"
+    r"[ _-]?){0,2}[nh]\Z",
+    re.I,
+)
+_NOT_NAMES = frozenset(
+    "The This That These Those A An It He She We They You Is Not All Every No Sir Madam Team Customer "
+    "Everyone Friend "
+    "Friends Reader Editor User Users Mr Mrs Ms Dr There World God Lord Lady My Your Our Their Hiring "
+    "Manager What How "
+    "Why When Where Who If In On At And Or But For From To Of Just Only Still Also Because Unknown None "
+    "Null True False "
+    "File Class Type Please Practices Wishes Regards Practice Western Actor Picture".split()
+)
+_SURNAMES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范"
+    "金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤常温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章"
+    "鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛靳管柴蒙鲍华喻祁蒲房滕屈饶解牟"
+    "艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎"
+)
+_DOUBLE = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文"
+_CHINESE = rf"(?:(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}?)"
+_CHINESE_FIELD = re.compile(
+    r"(?:姓名|联系人|收件人|收货人|寄件人|患者|病人|客户|户主|持卡人|开户名|申请人|被告人?|原告|当事人|法人|经办人|负责人|监护人|紧急联系人"
+    r"|学生|考生|员工|乘客|投保人|委托人|户名|名字|署名|借款人|购买人|报案人|证人)"
+    rf"(?:姓名|名字)?(?:[:：]|是|为|叫)\s{{0,2}}(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}"
+    rf"|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}(?![\u4e00-\u9fff])"
+    rf"|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}?(?=[，。,；;、\s（(的男女电手身住]|\Z)|[{_SURNAMES}][\u4e00-\u9fff]{{2}})"
+)
+_CHINESE_INTRODUCED = re.compile(
+    rf"(?:我叫|我是|名叫|我的名字[是叫]|本人|他叫|她叫|叫做)(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}"
+    rf"|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}})"
+    r"(?=[，。,；;、！!\s（(]|\Z|今年|来自|住)"
+)
+_CHINESE_TITLED = re.compile(
+    rf"(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}|[{_SURNAMES}][\u4e00-\u9fff]{{2}})(?=先生|女士|小姐|同志|大夫"
+    rf"|医生|律师|教授|老师|经理)"
+)
+_CHINESE_TITLES = ("先生", "女士", "小姐", "同志", "大夫", "医生", "律师", "教授", "老师", "经理")
+_NOT_CHINESE = re.compile(
+    "[的了是在有不这那我你他她们和与也都很被把为个一二三四五六七八九十年月日时位名]|公司|大学|学院|医院|中学|小学|主任|部门|银行|人员|先生|女士|学生|领导"
+)
+
+
+def find_names(text: str, has_han: bool) -> Iterator[Span]:
+    """Yield names of persons; without a model only those that a form, a title or a verb announces."""
+    yield from _english(text)
+    if has_han:
+        yield from _chinese(text)
+
+
+def _english(text: str) -> Iterator[Span]:
+    for match in _ANNOUNCED.finditer(text):
+        if match.start() and text[match.start() - 1].isalnum():
+            continue
+        if match.group(1):
+            yield from _named(match, 2, "title", 0.6 if " " in match.group(2) else 0.5)
+        elif text[match.end() : match.end() + 1] in (",", "!", "\n", ".", ""):
+            yield from _named(match, 2, "greeting", 0.55)
+    for match in _INTRODUCED.finditer(text):
+        if says(_INTRODUCES, text, match.start(), 24):
+            yield from _named(match, 1, "introduction", 0.75)
+    if (
+        "ame:" in text
+        or "ame :" in text
+        or "AME:" in text
+        or "ame：" in text
+        or 'ame": ' in text
+        or "older:" in text
+    ):
+        for match in _FIELD.finditer(text):
+            if says(_FIELD_OF, text, match.start(), 24):
+                yield from _named(match, 1, "form field", 0.8)
+
+
+def _named(match: re.Match[str], group: int, rule: str, sure: float) -> Iterator[Span]:
+    start, end = match.span(group)
+    words = match.group(group).split(" ")
+    while words and words[-1] in _NOT_NAMES:
+        end -= len(words.pop()) + 1
+    if words and words[0] not in _NOT_NAMES:
+        yield Span(start, end, "person", rule, sure)
+
+
+def _chinese(text: str) -> Iterator[Span]:
+    for rule, sure, shape in (
+        ("form field", 0.85, _CHINESE_FIELD),
+        ("introduction", 0.75, _CHINESE_INTRODUCED),
+    ):
+        for match in shape.finditer(text):
+            if not _NOT_CHINESE.search(match.group("name")):
+                yield Span(*match.span("name"), "person", rule, sure)
+    if any(title in text for title in _CHINESE_TITLES):
+        for match in _CHINESE_TITLED.finditer(text):
+            if not _NOT_CHINESE.search(match.group("name")):
+                yield Span(*match.span("name"), "person", "title", 0.6)

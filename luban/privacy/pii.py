@@ -1,0 +1,117 @@
+"""Personal data and secrets in text, English and Chinese: where they are, and the text without them.
+
+Rules only: shapes, check digits, and words close by. Names are found where a form, a title or a verb
+announces them; a name in the middle of a sentence is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from luban.errors import ConfigError
+from luban.privacy.addresses import find_addresses
+from luban.privacy.credentials import find_secrets, find_wallets
+from luban.privacy.dates import find_dates
+from luban.privacy.masking import MODES, Masker
+from luban.privacy.names import find_names
+from luban.privacy.numbers import find_numbers
+from luban.privacy.online import find_addresses_of_machines, find_emails, find_url_secrets, find_urls
+from luban.privacy.papers import find_papers
+from luban.privacy.spans import Span, digit_runs, without_overlaps
+
+NUMBERS = ("phone", "id_card", "bank_card", "ssn")
+PAPERS = ("iban", "company_code", "licence_plate", "passport", "driving_licence", "postcode")
+TYPES = (
+    *("email", "phone", "id_card", "passport", "driving_licence", "licence_plate", "company_code", "ssn"),
+    *("iban", "bank_card", "ip", "mac", "url_secret", "birth_date", "address", "postcode", "person"),
+    *("secret", "wallet"),
+)
+"""What is looked for unless said otherwise."""
+MORE_TYPES = ("url", "date", "age")
+"""What is only found when asked for by name: alone they name nobody, and clean text is full of them."""
+MIN_CONFIDENCE = 0.5
+
+_HAN = re.compile("[\u4e00-\u9fff]")
+_WIDE = re.compile("[０-９＠Ａ-Ｚａ-ｚ]")
+_NARROW = {
+    wide: wide - 0xFEE0 for wide in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
+}
+_NARROW |= {ord(wide): ord(narrow) for wide, narrow in zip("＠＋－（）．＿", "@+-()._", strict=True)}
+
+
+def find_personal_data(
+    text: str, types: Collection[str] | None = None, min_confidence: float = MIN_CONFIDENCE
+) -> list[Span]:
+    """Return what is personal or secret in a text, in order, without overlaps.
+
+    find_personal_data("call 010-62345678", types=["phone"])
+    [Span(start=5, end=17, type='phone', rule='Chinese landline', confidence=0.95)]
+    """
+    wanted = frozenset(check_types(TYPES if types is None else types))
+    if not text.isascii() and _WIDE.search(text):
+        text = text.translate(_NARROW)  # one character for one: places stay
+    return without_overlaps(s for s in _candidates(text, wanted) if s.confidence >= min_confidence)
+
+
+def mask(
+    text: str,
+    types: Collection[str] | None = None,
+    mode: str = "placeholder",
+    *,
+    modes: Mapping[str, str] | None = None,
+    language: str = "en",
+    key: bytes = b"",
+) -> str:
+    """Return the text with personal data removed, or replaced by placeholders or pseudonyms.
+
+    `modes` gives a mode of its own to a type; pseudonyms need a secret `key`: the same value becomes the
+    same fake wherever the key is the same.
+
+    mask("write to ann@site.org") == "write to <EMAIL>"
+    """
+    masker = Masker(mode, dict(modes or {}), language, key)
+    return masker.masked(text, find_personal_data(text, types))
+
+
+def check_types(types: Collection[str]) -> tuple[str, ...]:
+    """Return the types, or say which is unknown."""
+    known = (*TYPES, *MORE_TYPES)
+    for name in types:
+        if name not in known:
+            raise ConfigError(
+                f"there is no type of personal data {name!r}", fix=f"choose of {', '.join(known)}"
+            )
+    return tuple(types)
+
+
+def _candidates(text: str, types: frozenset[str]) -> Iterator[Span]:
+    runs = digit_runs(text)
+    has_han = not text.isascii() and _HAN.search(text) is not None
+    if "email" in types:
+        yield from find_emails(text)
+    if "url" in types:
+        yield from find_urls(text)
+    if "url_secret" in types:
+        yield from find_url_secrets(text)
+    if "secret" in types:
+        yield from find_secrets(text, runs)
+    if "person" in types:
+        yield from find_names(text, has_han)
+    if not runs:
+        return
+    if types.intersection(NUMBERS):
+        yield from find_numbers(text, runs, types)
+    if types.intersection(PAPERS):
+        yield from find_papers(text, runs, types)
+    if types.intersection(("birth_date", "date", "age")):
+        yield from find_dates(text, types)
+    if types.intersection(("ip", "mac")):
+        yield from (s for s in find_addresses_of_machines(text) if s.type in types)
+    if "address" in types:
+        yield from find_addresses(text, runs, has_han)
+    if "wallet" in types:
+        yield from find_wallets(text, runs)
+
+
+__all__ = ["MODES", "MORE_TYPES", "TYPES", "Masker", "Span", "check_types", "find_personal_data", "mask"]
