@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,23 @@ from luban.data.dedup_index import (
 )
 from luban.data.engine import ORDER, Engine, Function, Rows, Table, open_engine
 from luban.data.extras import load_extra
+from luban.data.lines import Frequent, Kind, LineKeys, RemoveLines, write_frequent
 from luban.data.marks import EXACT, NEAR, Decisions, Mark, decide, write_marks
 from luban.data.near import find_pairs
 from luban.data.settings import DedupSettings
 from luban.data.signatures import NgramSets, Sign
 from luban.data.steps import check_count, folder_units, read_unit, write_rows
+from luban.data.substrings import (
+    Anchors,
+    Fingerprints,
+    Follow,
+    ReadAnchors,
+    RemoveSpans,
+    anchor_units,
+    write_anchors,
+    write_spans,
+    write_texts,
+)
 from luban.files import disk_errors
 from luban.log import Log
 
@@ -52,15 +64,16 @@ def dedup(settings: DedupSettings, inputs: Mapping[str, Path], out: Path, log: L
         [path for name, path in inputs.items() if name.partition(":")[0] == "index"], settings
     )
     with open_engine(settings, out) as engine, _scratch(out) as scratch:
-        work = Work(engine, settings, scratch, folder, tuple(olds))
+        work = without_lines(Work(engine, settings, scratch, folder, tuple(olds)))
         signed = sign_all(work)
         found = find(work, signed)
-        marks = scratch / "marks.arrow"
-        clusters = _old_clusters(work, found.roots)
-        write_marks(marks, found, _ids(signed.units, found), clusters)
         log.say(f"dedup: {len(found.dropped)} duplicates among {len(signed.orders) - work.first} documents")
-        written = write_rows(work.rows.map(Mark(marks)), out, [EXACT, NEAR])
-        n_clusters = _count_clusters(work, write_index(work, signed, found, out), found)
+        marks = scratch / "marks.arrow"
+        write_marks(marks, found, _ids(signed.units, found), _old_clusters(work, found.roots))
+        changed, emptied = without_spans(work.followed_by(Mark(marks), EXACT, NEAR))
+        written = write_rows(changed.rows, out, changed.steps)
+        dropped = np.union1d(found.dropped, emptied)
+        n_clusters = _count_clusters(work, write_index(work, signed, dropped, out), found, emptied)
     check_count(written, folder)
     facts = written.facts()
     return {**facts, "counts": {**facts["counts"], "clusters": n_clusters}}
@@ -75,8 +88,10 @@ class Work:
     scratch: Path
     folder: Path
     olds: tuple[OldFolder, ...] = ()
-    changes: tuple[Function, ...] = field(default=())
-    """What is done to the new documents before they are compared."""
+    changes: tuple[Function, ...] = ()
+    """What is done to the new documents."""
+    steps: tuple[str, ...] = ()
+    """What these are called in the funnel."""
 
     @property
     def first(self) -> int:
@@ -92,6 +107,10 @@ class Work:
     def rows(self) -> Rows:
         """The new documents."""
         return self.changed(self.engine.read(self.units, read_unit))
+
+    def followed_by(self, change: Function, *steps: str) -> Work:
+        """Return the same work with a change more."""
+        return replace(self, changes=(*self.changes, change), steps=(*self.steps, *steps))
 
     def changed(self, rows: Rows) -> Rows:
         """Return new documents after all changes."""
@@ -142,7 +161,40 @@ def find(work: Work, signed: Signed) -> Decisions:
     return decide(new, better, roots.members, roots.roots)
 
 
-def write_index(work: Work, signed: Signed, found: Decisions, out: Path) -> int:
+def without_lines(work: Work) -> Work:
+    """Return the work on documents without the paragraphs and lines that too many have."""
+    kinds: tuple[Kind, ...] = ("paragraphs", "lines")
+    for kind in kinds:
+        if getattr(work.settings, kind) == "off":
+            continue
+        path = work.scratch / f"{kind}.npy"
+        keys = work.rows.map(LineKeys(work.settings, kind))
+        write_frequent(keys.group("line_key", Frequent(work.settings.max_repeats)), path)
+        change = RemoveLines(work.settings, kind, path)
+        work = work.followed_by(change, change.name)
+    return work
+
+
+def without_spans(work: Work) -> tuple[Work, Orders]:
+    """Return the work on documents without the spans they share, and those that are left too short."""
+    settings, scratch = work.settings, work.scratch
+    if not settings.substring_bytes:
+        return work, np.zeros(0, np.int64)
+    found = work.rows.map(Fingerprints(settings)).group("fingerprint", Anchors())
+    anchors = write_anchors(found, scratch / "anchors.npy")
+    needed = scratch / "anchored.npy"
+    _save(needed, np.unique(np.concatenate([anchors["order"], anchors["other"]])))
+    texts = work.changed(work.engine.read(work.units, ReadSome(needed)))
+    write_texts(texts, scratch / "texts")
+    read = ReadAnchors(scratch / "anchors.npy")
+    follow = Follow(scratch / "texts", settings.substring_bytes)
+    spans = work.engine.read(anchor_units(anchors), read).map(follow)
+    emptied = write_spans(spans, scratch / "spans.npy", settings.min_chars)
+    change = RemoveSpans(settings, scratch / "spans.npy")
+    return work.followed_by(change, change.name), emptied
+
+
+def write_index(work: Work, signed: Signed, dropped: Orders, out: Path) -> int:
     """Write the signatures of the documents that stayed, in their order; return how many."""
     n = 0
     pa = load_extra("pyarrow")
@@ -150,7 +202,7 @@ def write_index(work: Work, signed: Signed, found: Decisions, out: Path) -> int:
         for unit in signed.units:
             table = read_index(unit, "id", "key", "buckets", "sketch")
             orders = table.column(ORDER).to_numpy()
-            keep = (orders >= work.first) & ~np.isin(orders, found.dropped, assume_unique=True)
+            keep = (orders >= work.first) & ~np.isin(orders, dropped, assume_unique=True)
             if keep.any():
                 kept = table.filter(pa.array(keep))
                 writer.add(kept.set_column(0, ORDER, pa.array(np.arange(n, n + kept.num_rows))))
@@ -158,8 +210,9 @@ def write_index(work: Work, signed: Signed, found: Decisions, out: Path) -> int:
     return n
 
 
-def _count_clusters(work: Work, kept: int, found: Decisions) -> int:
-    marked = (found.orders >= work.first) & (found.originals == found.orders)
+def _count_clusters(work: Work, kept: int, found: Decisions, emptied: Orders) -> int:
+    stays = (found.originals == found.orders) & ~np.isin(found.orders, emptied)
+    marked = stays & (found.orders >= work.first)
     return int(kept - np.count_nonzero(marked) + len(np.unique(found.roots[marked])))
 
 

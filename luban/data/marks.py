@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from luban.data.clusters import Orders
 from luban.data.engine import ORDER, Table
 from luban.data.extras import load_extra
+from luban.data.outcomes import settle
 from luban.data.steps import drop_mark
 from luban.files import disk_errors
 from luban.records import Drop
@@ -93,24 +94,23 @@ class Mark:
         marks, orders = _load(self.path)
         begin, end = np.searchsorted(orders, table.column(ORDER).to_numpy()[[0, -1]], side="left")
         near = {row[ORDER]: row for row in marks.slice(begin, end + 1 - begin).to_pylist()}
-        columns = {name: table.column(name).to_pylist() for name in (ORDER, "id", "drop", "sizes")}
-        cluster = []
-        for i, (order, own) in enumerate(zip(columns[ORDER], columns["id"], strict=True)):
+        names = (ORDER, "id", "drop", "sizes")
+        rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+        cluster, drops, sizes = [], {}, {}
+        for row, (order, own, drop, before) in enumerate(rows):
             mark = near.get(order)
             cluster.append(mark["cluster"] if mark else own)
-            if columns["drop"][i] is None:
-                columns["drop"][i], passed = _outcome(mark)
-                sizes = columns["sizes"][i]
-                columns["sizes"][i] = sizes + passed * sizes[-1:]
-        new = {
-            "drop": pa.array(columns["drop"], pa.large_string()),
-            "sizes": pa.array(columns["sizes"], pa.list_(pa.int64())),
-            "cluster": pa.array(cluster, pa.large_string()),
-        }
-        for name, column in new.items():
-            at = table.schema.get_field_index(name)
-            table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
-        return table
+            if drop is not None:
+                continue
+            gone, passed = _outcome(mark)
+            sizes[row] = passed * before[-1:]
+            if gone is not None:
+                drops[row] = gone
+        table = settle(table, drops, sizes)
+        column = pa.array(cluster, pa.large_string())
+        at = table.schema.get_field_index("cluster")
+        add = table.append_column if at < 0 else partial(table.set_column, at)
+        return add("cluster", column)
 
 
 def _outcome(mark: Mapping[str, Any] | None) -> tuple[str | None, int]:

@@ -143,9 +143,29 @@ class DedupSettings(WorkSettings):
     """Parts of a signature, any of which may match: more find less similar pairs."""
     seed: Seed = 1
     """Decides the hash functions."""
+    lines: Literal["off", "site", "all"] = "off"
+    """Remove lines that many documents have, of one site (host, or folder of pages) or of all; each stays
+    in the first."""
+    paragraphs: Literal["off", "site", "all"] = "off"
+    """The same for paragraphs, between empty lines."""
+    max_repeats: Count = 5
+    """Documents that may have a line or paragraph."""
+    min_line_chars: Count = 12
+    """Leave shorter lines and paragraphs; a character of a script without spaces counts as three."""
+    substring_bytes: Annotated[int, Field(ge=0)] = 0
+    """Remove spans of so many bytes that an earlier document has too (a Chinese character is three bytes);
+    0 leaves all. Useful from 200 on."""
+    min_chars: Annotated[int, Field(ge=0)] = 40
+    """Drop documents that are shorter after lines or spans were removed; a Chinese, Japanese or Korean
+    character counts as three."""
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other."""
+        if 0 < self.substring_bytes < 16:
+            raise ConfigError(
+                f"dedup.substring_bytes = {self.substring_bytes} would cut single words out of texts",
+                fix="set dedup.substring_bytes to 0 or to at least 16",
+            )
         if self.permutations % self.bands:
             raise ConfigError(
                 f"dedup.permutations = {self.permutations} does not split into dedup.bands = {self.bands}",

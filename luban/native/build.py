@@ -56,6 +56,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_ngram_sets": (None, [ctypes.c_void_p] * 3),
     "luban_jaccard": (None, [*[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p]),
     "luban_lines": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_void_p] * 3]),
+    "luban_winnow": (ctypes.c_int64, [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2]),
     "luban_rms_norm": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2 + [ctypes.c_float]),
 }
 
