@@ -1,6 +1,7 @@
 import pytest
 
 from luban.data import filters
+from luban.data.quality import measure
 from luban.records import Document, Drop
 
 ENGLISH = (
@@ -68,3 +69,26 @@ def test_languages_not_wanted_are_dropped_and_unknown_ones_named() -> None:
     german = Document("1", ENGLISH, "a.txt", language="de")
     assert step(german) == Drop("language", "de, only zh wanted")
     assert filters.AllowedLanguage(())(german) is german
+
+
+def test_a_language_that_is_unsure_is_dropped_and_a_chinese_script_named() -> None:
+    given = document("fine today")
+    unsure = filters.AllowedLanguage((), min_confidence=0.99)(given)
+    assert isinstance(unsure, Drop)
+    assert unsure.reason == "unsure language"
+    assert "at least 0.99" in unsure.detail
+    assert isinstance(filters.AllowedLanguage((), min_confidence=0.0)(given), Document)
+    told = Document("1", "fine today", "a.txt", language="en")
+    assert filters.AllowedLanguage((), min_confidence=0.99)(told) is told  # its source says so
+    chinese = filters.AllowedLanguage(("zh",), min_confidence=0.9)(document(CHINESE))
+    assert isinstance(chinese, Document)
+    assert chinese.extra == {"script": "Hans"}
+
+
+def test_filters_decide_alike_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [ENGLISH, CHINESE, HINDI, *(text for texts in BAD.values() for text in texts)]
+    native = [step(document(text)) for step in STEPS.values() for text in texts]
+    measure.measure.cache_clear()
+    monkeypatch.setattr(measure, "is_available", lambda: False)
+    assert [step(document(text)) for step in STEPS.values() for text in texts] == native
+    measure.measure.cache_clear()

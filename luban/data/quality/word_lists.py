@@ -28,7 +28,7 @@ ENGLISH = """
 arsehole asshole bastard bitch bitches blowjob blowjobs bullshit camgirl camgirls cocksucker creampie cumshot
 cunt cunts dickhead dildo dildos fuck fucked fucker fuckers fucking gangbang handjob hardcore-porn hentai
 jerkoff milf milfs motherfucker motherfuckers nudes orgy porn porno pornos pornstar sexcam sexcams shit shitty
-slut sluts slutty tits titties twat upskirt wank wanker whore whores xxx
+slut sluts slutty tits titties twat upskirt wank wanker whore whores
 """
 CHINESE = """
 色情 黄片 成人电影 成人视频 成人网站 裸聊 约炮 援交 一夜情 口交 肛交 乱伦 做爱 淫荡 淫乱 淫秽 情色 骚货
