@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from luban.data import filters
 from luban.data.engine import open_engine
 from luban.data.extract import ExtractMainText
 from luban.data.normalise import RepairUnicode, TidyWhitespace
+from luban.data.quality.rules import quality_steps
 from luban.data.raw import ReadRaw, read_raw
 from luban.data.settings import CleanSettings
 from luban.data.sources import list_sources
@@ -27,13 +27,7 @@ def transforms(settings: CleanSettings) -> list[Any]:
         ExtractMainText(),
         RepairUnicode(),
         TidyWhitespace(),
-        filters.LongEnough(settings.min_chars),
-        filters.NoRulingCharacter(settings.max_one_character),
-        filters.FewSymbols(settings.max_symbols),
-        filters.NoEndlessWord(settings.max_word_chars),
-        filters.FewRepeatedLines(settings.max_repeated_lines),
-        filters.FewRepeatedNgrams(settings.max_repeated_ngrams, settings.repetition_ngram),
-        filters.AllowedLanguage(settings.languages),
+        *quality_steps(settings),
     ]
 
 
