@@ -15,17 +15,27 @@ Link = tuple[int, Path, "Manifest | None", str]
 
 def why(
     folder: Path = typer.Argument(metavar="FOLDER", help="A folder that a stage wrote."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON line for each link of the chain."),
+    step: int | None = typer.Option(
+        None, help="For a training run: show the samples of this step, and the documents in them."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="One JSON line for each link, or each sample."),
 ) -> None:
-    """Show what made a folder, back to the raw files.
+    """Show what made a folder, back to the raw files; or what a training step saw.
 
     Each line says the stage, its content key, when it ran, how long, the settings that differ from
-    their defaults, and whether an input has changed since.
+    their defaults, and whether an input has changed since. With --step, each line is a document of a
+    sample: its id, which of its tokens, its source, licence and language, and how it begins.
 
     \b
-    Example:
+    Examples:
       luban why runs/quickstart/train
+      luban why runs/lm --step 120
     """
+    if step is not None:
+        from luban.cli.why_step import print_step
+
+        print_step(folder, step, as_json=as_json)
+        return
     from luban.log import Log
     from luban.runner import why as find_chain
 

@@ -12,7 +12,7 @@ import torch
 from luban.data.epochs import Epochs
 from luban.data.order import endless, permute
 from luban.data.shards import open_shard
-from luban.data.streams import whole
+from luban.data.streams import Stream, whole
 from luban.errors import DataError
 from luban.records import IGNORE, Batch
 
@@ -44,6 +44,10 @@ class Windows(Protocol):
 
     def read(self, windows: Array) -> Batch:
         """Return the batch of these windows."""
+        ...
+
+    def place(self, window: int) -> tuple[str, Stream, int]:
+        """Return the part of a mixture that a window is of, its stream, and where it begins there."""
         ...
 
     def count_bytes(self, batch: Batch) -> float:
@@ -94,6 +98,10 @@ class PackedWindows:
             torch.from_numpy(targets),
             tuple(windows.tolist()),
         )
+
+    def place(self, window: int) -> tuple[str, Stream, int]:
+        """Return "" for the part, the stream, and where in it the window begins."""
+        return "", self._stream, window * self.context
 
     def count_bytes(self, batch: Batch) -> float:
         """Return the bytes of text behind the batch's targets: what bits per byte divides by."""
