@@ -43,17 +43,31 @@ class DocumentWriter:
     def __init__(self, folder: Path, prefix: str = "documents"):
         self.n = 0
         self._folder, self._prefix = folder, prefix
-        self._group: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[Any] = []
         self._types: dict[str, Any] = {}
         self._file: Any = None
         self._part = self._group_chars = self._part_chars = 0
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row."""
-        self._group.append(row)
+        if self._tables:
+            self._flush()
+        self._rows.append(row)
         self._group_chars += len(row["text"])
         self.n += 1
-        if self._group_chars >= GROUP_CHARS or len(self._group) >= GROUP_ROWS:
+        if self._group_chars >= GROUP_CHARS or len(self._rows) >= GROUP_ROWS:
+            self._flush()
+
+    def add_table(self, table: Any) -> None:
+        """Append the rows of a pyarrow table; a column without any value counts as none."""
+        if self._rows:
+            self._flush()
+        pc = load_extra("pyarrow.compute")
+        self._tables.append(table)
+        self._group_chars += pc.sum(pc.utf8_length(table.column("text"))).as_py() or 0
+        self.n += table.num_rows
+        if self._group_chars >= GROUP_CHARS or sum(t.num_rows for t in self._tables) >= GROUP_ROWS:
             self._flush()
 
     def __enter__(self) -> DocumentWriter:
@@ -64,7 +78,7 @@ class DocumentWriter:
     ) -> None:
         with disk_errors(self._folder):
             try:
-                if error is None and (self._group or not self.n):
+                if error is None and (self._rows or self._tables or not self.n):
                     self._flush()  # even no documents make a file, so that the folder can be read
             finally:
                 self._close()
@@ -72,7 +86,10 @@ class DocumentWriter:
     def _flush(self) -> None:
         pa, pq = load_extra("pyarrow"), load_extra("pyarrow.parquet")
         with disk_errors(self._folder):
-            types = self._types | _new_types(self._group, self._types)
+            new = _new_types(self._rows, self._types)
+            for table in self._tables:
+                new |= _new_table_types(table, self._types | new)
+            types = self._types | new
             if types != self._types:
                 self._close()
                 self._types = types
@@ -81,10 +98,11 @@ class DocumentWriter:
                 path = self._folder / f"{self._prefix}-{self._part:05d}.parquet"
                 self._file = pq.ParquetWriter(path, schema, compression="zstd")
             missing = dict.fromkeys(COLUMNS, "")
-            columns = {name: [row.get(name, missing.get(name)) for row in self._group] for name in types}
-            self._file.write_table(pa.table(columns, schema=schema))
+            columns = {name: [row.get(name, missing.get(name)) for row in self._rows] for name in types}
+            tables = [_conformed(table, schema) for table in self._tables]
+            self._file.write_table(pa.concat_tables([pa.table(columns, schema=schema), *tables]))
             self._part_chars += self._group_chars
-            self._group, self._group_chars = [], 0
+            self._rows, self._tables, self._group_chars = [], [], 0
             if self._part_chars >= PART_CHARS:
                 self._close()
 
@@ -104,6 +122,31 @@ def _new_types(rows: list[dict[str, Any]], known: dict[str, Any]) -> dict[str, A
             if value is not None and name not in known and name not in found:
                 found[name] = kinds.get(type(value), pa.large_string())
     return found
+
+
+def _new_table_types(table: Any, known: dict[str, Any]) -> dict[str, Any]:
+    pa = load_extra("pyarrow")
+    found = {}
+    for field in table.schema:
+        if field.name not in known and table.column(field.name).null_count < table.num_rows:
+            is_number = field.type in (pa.bool_(), pa.int64(), pa.float64())
+            found[field.name] = field.type if is_number else pa.large_string()
+    return found
+
+
+def _conformed(table: Any, schema: Any) -> Any:
+    """Return the table with the columns of a schema, in its order."""
+    pa = load_extra("pyarrow")
+    columns = []
+    for field in schema:
+        if field.name in table.column_names:
+            column = table.column(field.name).cast(field.type)
+            columns.append(column.fill_null("") if field.name in COLUMNS else column)
+        elif field.name in COLUMNS:
+            columns.append(pa.array([""] * table.num_rows, field.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    return pa.table(columns, schema=schema)
 
 
 def read_documents(folder: Path, split: str | None = None) -> Iterator[dict[str, Any]]:

@@ -27,10 +27,10 @@ class FunnelStep:
     bytes_out: int = 0
     example: dict[str, str] | None = None
 
-    def passed(self, bytes_in: int, bytes_out: int) -> None:
-        """Count a document that went on."""
-        self.documents_in += 1
-        self.documents_out += 1
+    def passed(self, bytes_in: int, bytes_out: int, documents: int = 1) -> None:
+        """Count a document that went on, or several."""
+        self.documents_in += documents
+        self.documents_out += documents
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
 
@@ -67,12 +67,21 @@ class Kept:
     documents: int = 0
     size_bytes: int = 0
 
-    def add(self, language: str, licence: str, source: str, size_bytes: int, *, named: bool = False) -> None:
-        """Count one document; a source that is not `named` for people is taken with its likes."""
-        self._add_language(language, 1, size_bytes)
-        self.licences[licence] += 1
-        self._add_source(source if named else source_title(source), 1, licence)
-        self.documents += 1
+    def add(
+        self,
+        language: str,
+        licence: str,
+        source: str,
+        size_bytes: int,
+        *,
+        named: bool = False,
+        documents: int = 1,
+    ) -> None:
+        """Count a document, or several; a source that is not `named` for people is taken with its likes."""
+        self._add_language(language, documents, size_bytes)
+        self.licences[licence] += documents
+        self._add_source(source if named else source_title(source), documents, licence)
+        self.documents += documents
         self.size_bytes += size_bytes
 
     def merge(self, other: Kept) -> None:

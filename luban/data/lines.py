@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,23 +134,10 @@ def keyed_units(table: Table, settings: DedupSettings, kind: Kind) -> tuple[Unit
     units = find_units(arrow_texts(table.column("text"), settings), paragraphs=kind == "paragraphs")
     keys = units.hashes.copy()
     if getattr(settings, kind) == "site":
-        sites = np.array([_site_hash(site_of(s)) for s in table.column("source").to_pylist()], np.uint64)
+        sites = np.array([_site_hash(source_title(s)) for s in table.column("source").to_pylist()], np.uint64)
         keys = (keys ^ sites[units.places[:, 0]]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(32)
     return units, keys.view(np.int64)
-
-
-def site_of(source: str) -> str:
-    """Return the host of an address, or what pages of one folder have in common.
-
-    site_of("https://www.example.org/a?b") -> "www.example.org"
-    """
-    if "://" in source:
-        try:
-            return urlsplit(source).hostname or source
-        except ValueError:  # no address after all
-            return source
-    return source_title(source)
 
 
 def weighed(text: str) -> int:

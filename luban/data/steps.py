@@ -245,20 +245,27 @@ class _Writer:
             JsonLines(_lines(self.out, DROPPED, word)) as dropped,
             JsonLines(_lines(self.out, REJECTS, word)) as rejects,
         ):
-            for row in (row for table in tables for row in table.to_pylist()):
-                mark = json.loads(row["drop"]) if row["drop"] is not None else None
-                sizes = row.pop("sizes")
-                del row[ORDER], row["drop"]
-                if mark and mark["step"] == READING:
-                    _count_reject(written, mark)
-                    rejects.add({name: mark[name] for name in ("file", "line", "reason")})
-                    continue
-                if mark:
+            for table in tables:
+                stays = load_extra("pyarrow.compute").is_null(table.column("drop"))
+                kept = table.filter(stays)
+                documents.add_table(kept.drop_columns([ORDER, "drop", "sizes"]))
+                _count_kept(written, kept, self.titles)
+                for row in _gone(table, stays):
+                    mark, sizes = json.loads(row.pop("drop")), row.pop("sizes")
+                    if mark["step"] == READING:
+                        _count_reject(written, mark)
+                        rejects.add({name: mark[name] for name in ("file", "line", "reason")})
+                        continue
                     dropped.add({**mark, **_where(row)})
-                else:
-                    documents.add({name: value for name, value in row.items() if value is not None})
-                _count(written, row, mark, sizes, self.titles)
+                    _count_dropped(written, row, mark, sizes)
         return written
+
+
+def _gone(table: Table, stays: Any) -> list[Row]:
+    rows: list[Row] = table.filter(load_extra("pyarrow.compute").invert(stays)).to_pylist()
+    for row in rows:
+        del row[ORDER]
+    return rows
 
 
 def _lines(out: Path, name: str, word: str) -> Path:
@@ -286,17 +293,32 @@ def _count_reject(written: Written, mark: Row) -> None:
         written.reasons.append(f"{where}: {mark['reason']}")
 
 
-def _count(written: Written, row: Row, mark: Row | None, sizes: list[int], titles: Mapping[str, str]) -> None:
+def _count_kept(written: Written, table: Table, titles: Mapping[str, str]) -> None:
+    if not table.num_rows:
+        return
+    sizes = table.column("sizes").combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    totals = sizes.sum(axis=0).tolist()
+    written.documents_in += table.num_rows
+    written.bytes_in += totals[0]
+    for step, before, after in zip(written.funnel, totals, totals[1:], strict=False):
+        step.passed(before, after, table.num_rows)
+    names = ("language", "licence", "source")
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    for kind, size in zip(rows, sizes[:, -1].tolist(), strict=True):
+        counted = kinds.setdefault(kind, [0, 0])
+        counted[0] += 1
+        counted[1] += size
+    for (language, licence, source), (documents, size) in kinds.items():
+        title = titles.get(source)
+        written.kept.add(language, licence, title or source, size, named=bool(title), documents=documents)
+
+
+def _count_dropped(written: Written, row: Row, mark: Row, sizes: list[int]) -> None:
     written.documents_in += 1
     written.bytes_in += sizes[0]
     for step, before, after in zip(written.funnel, sizes, sizes[1:], strict=False):
         step.passed(before, after)
-    if mark is None:
-        title = titles.get(row["source"])
-        written.kept.add(
-            row["language"], row["licence"], title or row["source"], sizes[-1], named=bool(title)
-        )
-        return
     drop = Drop(mark["reason"], mark["detail"])
     step = next(s for s in written.funnel if s.step == mark["step"])
     step.dropped(row["id"], row["text"], sizes[-1], drop)

@@ -8,7 +8,7 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("duckdb")
 
 from luban.data.documents import read_documents
-from luban.data.lines import site_of, weighed
+from luban.data.lines import weighed
 from luban.data.settings import DedupSettings
 from luban.native import minhash
 from tests.data.test_dedup import dropped, run, run_folder
@@ -91,12 +91,6 @@ def test_lines_that_no_more_than_the_limit_have_and_short_ones_stay(tmp_path: Pa
     run(tmp_path, raw, lines="all", max_repeats=5)
     assert texts(tmp_path) == raw
     assert all("---" in text for text in texts(tmp_path))
-
-
-def test_a_site_is_a_host_or_a_folder_of_pages() -> None:
-    assert site_of("https://www.Example.org:8080/a?b=c") == "www.example.org"
-    assert site_of("crawl/a.html") == site_of("crawl/b.html") != site_of("other/a.html")
-    assert site_of("http://[broken") == "http://[broken"
 
 
 def test_a_chinese_character_weighs_three() -> None:
