@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from luban.data.crawl.urls import clean_host
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,7 +36,7 @@ class Guard:
     def of(cls, hosts: Iterable[str], networks: Iterable[str]) -> Guard:
         """Make the rule from settings."""
         return cls(
-            frozenset(h.strip("[]").lower() for h in hosts),
+            frozenset(clean_host(h) for h in hosts),
             tuple(ipaddress.ip_network(n) for n in networks),
         )
 

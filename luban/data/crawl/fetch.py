@@ -123,8 +123,11 @@ class Fetcher:
         for kind, (reason, passing) in words.items():
             if isinstance(error, kind):
                 return FetchError(reason, passing=passing)
-        text = " ".join(str(error).split())[:200]
-        return FetchError(f"{type(error).__name__}: {text}" if text else type(error).__name__, passing=True)
+        inner = next((r.value for r in getattr(error.__cause__, "reasons", ())), error)
+        if type(inner).__name__ == "ConnectionAborted":
+            return FetchError("headers too large", passing=False)
+        text = " ".join(str(inner).split())[:200]
+        return FetchError(f"{type(inner).__name__}: {text}" if text else type(inner).__name__, passing=True)
 
 
 def _stop_unwanted(headers: Any, body_length: int, request: Any) -> None:

@@ -145,7 +145,7 @@ def _listen(loop: Loop) -> None:
 
 def _scrapy_settings(settings: CrawlSettings, resolver: Resolver) -> dict[str, Any]:
     """Turn off everything of Scrapy's but its downloader."""
-    http = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+    http = "luban.data.crawl.downloader.BoundedDownloadHandler"
     return {
         "TWISTED_REACTOR": "twisted.internet.asyncioreactor.AsyncioSelectorReactor",
         "TWISTED_DNS_RESOLVER": twisted_resolver(resolver),

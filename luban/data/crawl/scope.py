@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from luban.data.crawl.settings import CrawlSettings
-from luban.data.crawl.urls import Url
+from luban.data.crawl.urls import Url, clean_host
 
 _DIGITS = re.compile(r"\d+")
 
@@ -19,11 +19,9 @@ class Scope:
         seeds = list(seeds)
         self.settings = settings
         self.ports = set(settings.ports) | {url.port for url in seeds}
-        named = [h.lower() for h in settings.hosts]
-        self._hosts = {h for h in named if not h.startswith("*.")} | set(more_hosts)
-        self._suffixes = tuple(h[1:] for h in named if h.startswith("*."))
-        self._hosts |= {h[2:] for h in named if h.startswith("*.")}
-        if not named:
+        self._hosts = {clean_host(h.removeprefix("*.")) for h in settings.hosts} | set(more_hosts)
+        self._suffixes = tuple("." + clean_host(h[2:]) for h in settings.hosts if h.startswith("*."))
+        if not settings.hosts:
             self._hosts |= {url.host for url in seeds}
         self._include = [re.compile(p) for p in settings.include]
         self._exclude = [re.compile(p) for p in settings.exclude]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from luban.data.crawl.urls import BadUrl, clean_host
 from luban.errors import ConfigError
 
 Count = Annotated[int, Field(ge=1)]
@@ -132,6 +133,14 @@ class CrawlSettings:
                         f"crawl.{name}: {pattern!r} is not a regular expression: {e}",
                         fix="put a backslash before ( ) [ ] * + ? . that mean themselves",
                     ) from None
+        for host in (*(h.removeprefix("*.") for h in self.hosts), *self.allow_hosts):
+            try:
+                clean_host(host)
+            except BadUrl as e:
+                raise ConfigError(
+                    f"crawl.hosts or crawl.allow_hosts: {host!r} is no host: {e}",
+                    fix="write a name or an IP address alone, without http:// and without a port",
+                ) from None
         for network in self.allow_networks:
             try:
                 ipaddress.ip_network(network)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_CHARS = 10_000
 _BLANKS = re.compile(r"[\t\n\r]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~!$&'()*+,;=:@-]*)+").fullmatch
@@ -74,6 +75,8 @@ def parse_url(text: str, *, drop: Sequence[str] = (), encoding: str = "utf-8", b
     parse_url("HTTP://Example.com:80/a/../%7eb?utm_source=x&q=1#top", drop=("utm_*",)).text
     -> "http://example.com/~b?q=1"
     """
+    if len(text) > MAX_CHARS:
+        raise BadUrl("address too long")
     text = _BLANKS.sub("", text.strip(" \t\n\r\f\0"))
     try:
         parts = urlsplit(urljoin(base, text) if base else text)
@@ -107,6 +110,8 @@ def clean_host(host: str) -> str:
 
     if not host:
         raise BadUrl("no host")
+    if host[0] == "[":
+        host = host[1:].removesuffix("]")
     if ":" in host:
         try:
             return str(ipaddress.IPv6Address(host))
@@ -170,7 +175,7 @@ def _clean_path(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=2_000)
 def _clean_query(query: str, drop: tuple[str, ...], encoding: str) -> str:
     try:
         data = query.encode(encoding)

@@ -61,8 +61,15 @@ def test_variants_of_a_query_and_of_numbers_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"include": ("(",)}, {"exclude": ("[",)}, {"allow_networks": ("10.0.0.0/99",)}]
+    "settings",
+    [
+        {"include": ("(",)},
+        {"exclude": ("[",)},
+        {"allow_networks": ("10.0.0.0/99",)},
+        {"allow_hosts": ("127.0.0.1:80",)},
+        {"hosts": ("http://a.example",)},
+    ],
 )
 def test_patterns_and_networks_that_are_none_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="is not a"):
+    with pytest.raises(ConfigError, match="is no"):
         CrawlSettings(**settings)

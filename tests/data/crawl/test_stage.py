@@ -88,7 +88,7 @@ def test_disallowed_paths_are_never_requested(traps: Crawled) -> None:
 
 
 def test_no_page_is_asked_for_twice_but_after_a_passing_failure(traps: Crawled) -> None:
-    may = {"/busy", "/many", "/slow", "/too-short", "/broken", "/lost?id=2"}
+    may = {"/busy", "/many", "/slow", "/too-short", "/broken", "/garbage", "/lost?id=2"}
     assert {p for p in traps.site.paths() if traps.site.paths().count(p) > 1} == may
 
 
@@ -102,6 +102,8 @@ def test_no_page_is_asked_for_twice_but_after_a_passing_failure(traps: Crawled) 
         ("/slow", "failed: longer than 1.5 seconds"),
         ("/bomb", "failed: too large decompressed"),
         ("/large", "failed: too large"),
+        ("/endless-head", "failed: headers too large"),
+        ("/garbage", "failed: ParseError: ('non-integer status code', b'\\x16\\x03\\x01 no http at all')"),
         ("/endless-body", "failed: too large"),
         ("/too-short", "failed: body cut short"),
         ("/broken", "failed: http 500"),

@@ -56,6 +56,16 @@ def endless_body(out: Any) -> None:
         out.write(b"x" * 10_000)
 
 
+def endless_head(out: Any) -> None:
+    out.write(b"HTTP/1.1 200 OK\r\n")
+    for i in range(3000):
+        out.write(b"X-%d: %s\r\n" % (i, b"x" * 1000))
+
+
+def garbage(out: Any) -> None:
+    out.write(b"\x16\x03\x01 no http at all\r\n\r\n")
+
+
 class Busy:
     """Says that it is too busy, so many times, then answers."""
 
@@ -114,6 +124,8 @@ def pages() -> Pages:
         "/no-length": Answer(send=no_length),
         "/chunked": Answer(send=chunked),
         "/endless-body": Answer(send=endless_body),
+        "/endless-head": Answer(send=endless_head),
+        "/garbage": Answer(send=garbage),
         "/large": "x" * 200_000,
         "/busy": Busy(1, 503, "1"),
         "/many": Busy(1, 429, ""),
