@@ -95,6 +95,7 @@ def guess(data: bytes, likely: str | None = None, *, wide: bool = False) -> str:
     data = data[:JUDGED_BYTES]
     names = ["utf-8", *LEGACY, *(_WIDE[:2] if wide else ())]
     scores = {name: likelihood(data, name) for name in names}
+    scores["gb18030"] += 3.0  # in doubt, as with a few hanzi: by far the most common of these
     if likely in scores:
         scores[likely] += 8.0
     return max(scores, key=lambda name: scores[name])

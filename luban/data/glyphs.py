@@ -34,6 +34,7 @@ _ACCENTED = frozenset("äöüßéèàçñáíóúêâôëîïåæøœìòùãõ"
 _CAPITALS = frozenset("ÄÖÜÉÈÀÇÑÁÍÓÚÊÂÔËÎÏÅÆØŒÌÒÙÃÕ")
 _MARKS = frozenset("“”‘’–—…«»°§£€©®·¿¡•„‚\u00a0")
 _WIDE_MARKS = frozenset("，。、；：？！“”‘’（）《》「」『』…—·　【】〈〉～％")
+_ASCII = frozenset(map(chr, range(128)))
 _EDGE = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])")
 _INSIDE = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])")
 _LONE = re.compile(r"(?<![A-Za-z])[^\x00-\x7f](?![A-Za-z])")
@@ -42,10 +43,7 @@ _LONE = re.compile(r"(?<![A-Za-z])[^\x00-\x7f](?![A-Za-z])")
 def likelihood(data: bytes, name: str) -> float:
     """Return the log-likelihood (nats, roughly) of bytes as text in an encoding."""
     text = data.decode(name, "replace")
-    known, default = _tiers(name), _default(name)
-    total = 0.0
-    for character in text:
-        total += known.get(character, default)
+    total = sum(map(_tiers(name).__getitem__, text))
     if name == "cp1252":
         return total - 2.0 * len(_LONE.findall(text))
     # Hanzi, kana and hangul seldom touch a Latin letter; accented letters do nothing else.
@@ -58,17 +56,28 @@ def likelihood(data: bytes, name: str) -> float:
 
 def is_familiar(text: str, name: str) -> bool:
     """Whether nearly all the different characters of a text are ones that people write."""
-    characters = set(text)
-    odd = characters.difference(_tiers(name))
-    return len(odd) <= 0.1 * sum(not c.isascii() for c in characters)
-
-
-def _default(name: str) -> float:
-    return -7.5 if name == "utf-8" else _RARE
+    characters = set(text) - _ASCII
+    return len(characters - _familiar(name)) <= 0.1 * len(characters)
 
 
 @cache
-def _tiers(name: str) -> dict[str, float]:
+def _familiar(name: str) -> frozenset[str]:
+    return frozenset(_tiers(name)) - {"\ufffd"}
+
+
+class _Tiers(dict[str, float]):
+    """Likelihoods of characters; of all others, one value."""
+
+    def __init__(self, tiers: dict[str, float], other: float):
+        super().__init__(tiers)
+        self._other = other
+
+    def __missing__(self, character: str) -> float:
+        return self._other
+
+
+@cache
+def _tiers(name: str) -> _Tiers:
     tiers = dict.fromkeys(map(chr, range(128)), -12.0)
     tiers |= dict.fromkeys(map(chr, range(32, 127)), -4.5)
     letters = [c for c in map(chr, range(128)) if c.isalnum() or c == " "]
@@ -86,7 +95,7 @@ def _tiers(name: str) -> dict[str, float]:
     else:
         tiers |= _script(name)
     tiers["\ufffd"] = _BROKEN
-    return tiers
+    return _Tiers(tiers, -7.5 if name == "utf-8" else _RARE)
 
 
 def _script(name: str) -> dict[str, float]:
@@ -94,6 +103,7 @@ def _script(name: str) -> dict[str, float]:
     marks = dict.fromkeys(_WIDE_MARKS, -8.0 if name == "cp949" else -5.5)
     if name == "gb18030":  # GB/T 2312: hanzi of the first level are rows 16 to 55
         return {
+            **_cells("big5", range(0xA4, 0xC7), -10.5),  # traditional text may be in GB18030, too
             **_cells("gb2312", range(0xD8, 0xF8), _SELDOM),
             **_cells("gb2312", range(0xB0, 0xD8), _USUAL),
             **dict.fromkeys(_SIMPLIFIED, _TOP),

@@ -19,7 +19,7 @@ from luban.data.origins import Origin, Origins
 from luban.data.readers.jsons import whole_characters
 from luban.data.readers.opening import CONTAINERS, HTML_SUFFIXES, chosen, kind_of, read_file
 from luban.data.readers.records import Broken, Record, Span
-from luban.data.readers.tabular import LANGUAGE_COLUMNS, LICENCE_COLUMNS, TIME_COLUMNS
+from luban.data.readers.tabular import LANGUAGE_COLUMNS, LICENCE_COLUMNS, ORIGIN_COLUMNS, TIME_COLUMNS
 from luban.data.readers.times import iso_time
 from luban.data.settings import ReadSettings
 from luban.data.tables import parquet_rows
@@ -155,14 +155,19 @@ class _Maker:
             return Broken(record.file, record.line, f"the text is {what}")
         if not text or text.isspace():
             return Broken(record.file, record.line, _NO_TEXT)
+        licence, language, time = self._licence, self._language, ""
+        if not ORIGIN_COLUMNS.isdisjoint(row):
+            licence = _named(row, LICENCE_COLUMNS) or licence
+            language = _language(row) or language
+            time = next((t for name in TIME_COLUMNS if name in row and (t := iso_time(row[name]))), "")
         digest = hashlib.sha256(f"{record.file}\0{record.position}".encode("utf-8", "replace"))
         return Document(
             id=digest.hexdigest()[:16],
             text=text,
             source=record.source or record.file,
-            licence=_named(row, LICENCE_COLUMNS) or self._licence,
-            language=_language(row) or self._language,
-            time=next((time for name in TIME_COLUMNS if name in row and (time := iso_time(row[name]))), ""),
+            licence=licence,
+            language=language,
+            time=time,
             extra={**self._carried(row), **record.extra} if self._carry else record.extra,
         )
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from luban.data.documents import row_of, write_documents
 from luban.data.readers.plain import cut_text
 from luban.data.settings import ReadSettings
 from luban.data.sources import is_html, is_page, list_sources, read_sources, source_title, split_units
@@ -190,3 +192,97 @@ def test_pages_of_a_folder_share_a_title() -> None:
     assert source_title("a/b.txt") == "a/b.txt"
     assert is_html("a/b.HTM")
     assert not is_html("a/b.txt.gz")
+
+
+@pytest.mark.parametrize("size", [50, 200, 1000, 10**9])
+def test_units_read_one_after_the_other_are_the_whole(tmp_path: Path, size: int) -> None:
+    rows = [json.dumps({"text": f"第{i}行", "n": i}) for i in range(40)]
+    rows[11], rows[37] = "broken", '{"other": 1}'
+    (tmp_path / "a.jsonl").write_text("\n".join(rows) + "\n")
+    (tmp_path / "b.txt").write_text("small")
+    (tmp_path / "c.jsonl").write_bytes("\n".join(rows).encode("utf-16"))
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    pq.write_table(
+        pa.table({"text": [f"row {i}" for i in range(30)] + [None]}), tmp_path / "e.parquet", row_group_size=4
+    )
+    settings = ReadSettings()
+    sources = list_sources([tmp_path], settings)
+    units = split_units(sources, size, settings)
+    assert pickle.loads(pickle.dumps(units)) == units
+
+    def read_units(units: list[Any]) -> tuple[list[Document], Rejects]:
+        rejects: Rejects = []
+        found = [d for unit in units for d in read_sources(unit, lambda *r: rejects.append(r), settings)]
+        return found, rejects
+
+    assert read_units(units) == read_units([sources])
+    assert ("a.jsonl", 38, "no field with text; it has: other") in read_units(units)[1]
+    if size == 50:
+        assert len(units) > 20
+        assert {s.name for unit in units for s in unit if s.span} == {"a.jsonl", "e.parquet"}
+    if size == 10**9:
+        assert units == [tuple(sources)]
+
+
+def documents_folder(folder: Path) -> Path:
+    folder.mkdir()
+    rows = [
+        Document(
+            f"id{i}",
+            f"text {i}",
+            "https://example.org/a.html",
+            "MIT",
+            "en",
+            "2024",
+            {"cluster": i, "title": "t"},
+        )
+        for i in range(5)
+    ]
+    write_documents(folder, map(row_of, rows))
+    keys = ("stage", "name", "key", "started", "settings", "inputs", "facts", "files", "seconds")
+    (folder / "manifest.json").write_text(json.dumps(dict.fromkeys(keys, "")))
+    return folder
+
+
+def test_documents_folders_are_raw_files_too_and_their_rows_stay_as_they_are(tmp_path: Path) -> None:
+    folder = documents_folder(tmp_path / "one")
+    documents, rejects = read(folder)
+    assert rejects == []
+    assert [d.id for d in documents] == [f"id{i}" for i in range(5)]
+    assert (documents[1].source, documents[1].licence, documents[1].language) == (
+        "https://example.org/a.html",
+        "MIT",
+        "en",
+    )
+    assert (documents[1].time, documents[1].extra) == ("2024", {"cluster": 1, "title": "t"})
+    assert not is_page(documents[1])
+    both, _ = read(folder, documents_folder(tmp_path / "two"))
+    assert len({d.id for d in both}) == 10
+
+
+def test_patterns_choose_files(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.md", "news/c.txt", "news/d.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    names = {d.source for d in read(tmp_path, include=("*.txt", "news/*"), exclude=("news/c*",))[0]}
+    assert names == {"a.txt", "news/d.md"}
+
+
+def test_an_encoding_that_is_told_is_used_and_an_unknown_one_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("привет".encode("cp1251"))
+    (tmp_path / "b.jsonl").write_bytes('{"text": "привет"}'.encode("cp1251"))
+    (tmp_path / "c.csv").write_bytes("text,n\nпривет,1\n".encode("cp1251"))
+    assert {d.text for d in read(tmp_path, encoding="cp1251")[0]} == {"привет"}
+    with pytest.raises(ConfigError, match="encoding = 'klingon' is not known"):
+        read(tmp_path, encoding="klingon")
+    with pytest.raises(ConfigError, match="max_chars = 5 cuts texts too small"):
+        read(tmp_path, max_chars=5)
+
+
+def test_a_file_that_goes_away_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    sources = list_sources([tmp_path])
+    (tmp_path / "a.txt").unlink()
+    rejects: Rejects = []
+    assert not list(read_sources(sources, lambda *r: rejects.append(r)))
+    assert rejects == [("a.txt", None, "cannot be opened: No such file or directory")]

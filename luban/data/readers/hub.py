@@ -14,7 +14,7 @@ from luban.errors import DataError
 from luban.places import home_folder
 
 _PREFIX = "hub:"
-_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?(:[\w.-]+)?")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?(:[\w.-]+)?")
 
 
 def local_inputs(values: Sequence[str], *, offline: bool = False) -> list[Path]:

@@ -19,7 +19,9 @@ TIME_COLUMNS = (
 )  # fmt: skip
 AUDIO_COLUMNS = ("audio", "audio_filepath", "audio_path", "file", "file_name", "path", "wav")
 AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".aiff"))
-_BESIDE = frozenset((*LANGUAGE_COLUMNS, *LICENCE_COLUMNS, *TIME_COLUMNS, *AUDIO_COLUMNS))
+_AUDIO = frozenset(AUDIO_COLUMNS)
+ORIGIN_COLUMNS = frozenset((*LANGUAGE_COLUMNS, *LICENCE_COLUMNS, *TIME_COLUMNS))
+_BESIDE = ORIGIN_COLUMNS | _AUDIO
 
 
 def read_json_lines(blob: Blob) -> Found:
@@ -87,6 +89,7 @@ def _no_column(columns: Sequence[str], named: str | None) -> str:
 def _records(blob: Blob, rows: Iterator[tuple[int, int, Row | Unreadable]]) -> Found:
     named, name = blob.settings.text_column, blob.name
     usual = named or TEXT_COLUMNS[0]
+    number = 0
     for position, number, row in rows:
         if isinstance(row, Unreadable):
             yield Broken(name, number, str(row))
@@ -96,9 +99,11 @@ def _records(blob: Blob, rows: Iterator[tuple[int, int, Row | Unreadable]]) -> F
             held = ", ".join(map(str, list(row)[:50])) or "none"
             yield Broken(name, number, f"no field {named or 'with text'}; it has: {held}")
             continue
-        extra = _audio(blob, row)
+        extra = {} if _AUDIO.isdisjoint(row) else _audio(blob, row)
         text = row.pop(column)
         yield Record(position, text, row, extra, number, name)
+    if not number and blob.span is None:
+        raise Unreadable("no row in it")
 
 
 def _audio(blob: Blob, row: Row) -> dict[str, str]:

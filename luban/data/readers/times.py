@@ -11,6 +11,10 @@ _ISO = re.compile(
     r"(\d{4})(?:[-/.年](\d{1,2})(?:[-/.月](\d{1,2})日?"
     r"(?:[T ]\s*(\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d|UTC)?)?)?)?月?\s*$"
 )
+_EXACT = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:Z|[+-][01]\d:[0-5]\d)?)?"
+)  # nothing to change or to doubt
 _COMPACT = re.compile(r"(?:D:)?(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d)(\d\d)(\d\d)?)?(Z|[+-]\d\d[:']?\d\d'?)?'?$")
 _FIRST, _LAST = (
     1_000_000_000,
@@ -23,6 +27,8 @@ def iso_time(value: Any) -> str:
 
     iso_time("2024/5/1 8:30") -> "2024-05-01T08:30:00"; iso_time(1714521600) -> "2024-04-30T..."
     """
+    if isinstance(value, str) and _EXACT.fullmatch(value):
+        return value
     if isinstance(value, datetime.datetime):
         return value.isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, datetime.date):
