@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "plan": {"models", "tokenizer"},
     "tasks": {
         "data", "tokenizer", "models", "objectives", "optim", "train", "generate", "tune", "evaluate",
-        "privacy",
+        "privacy", "native",
     },
     "serve": {"tasks", "generate", "models", "tokenizer"},
     "studio": {"serve", "annotate", "report"},

@@ -57,6 +57,8 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "luban_jaccard": (None, [*[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p]),
     "luban_lines": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int32, *[ctypes.c_void_p] * 3]),
     "luban_winnow": (ctypes.c_int64, [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2]),
+    "luban_bag_key": (ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_int64, ctypes.c_bool]),
+    "luban_bag_logits": (None, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]),
     "luban_rms_norm": (None, [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 2 + [ctypes.c_float]),
 }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from luban.data.examples import Examples, read_examples
 from luban.errors import CheckpointError, DataError, MissingExtra
 from luban.files import read_json, write_json, write_jsonl
 from luban.log import Log
+from luban.native.bag import MAX_NGRAMS, NativeBag
+from luban.native.build import is_available
 from luban.stages import Facts
 from luban.tasks.settings import BagSettings
 
@@ -25,7 +28,7 @@ _CJK = re.compile(f"[{_CJK_CHARS}]")
 _LETTER = re.compile(r"\w")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Bag:
     """TF-IDF of n-grams under a linear layer: weights (K, features), bias (K,)."""
 
@@ -36,9 +39,21 @@ class Bag:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of every label for every text: (n, K)."""
-        logits = self.vectoriser.transform(texts) @ self.weights.T + self.bias
+        logits = self.scorer(texts)
         exponents = np.exp(logits - logits.max(-1, keepdims=True))
         return exponents / exponents.sum(-1, keepdims=True)
+
+    @cached_property
+    def scorer(self) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+        """Texts -> logits (n, K): in native code where there is a compiler, else by scikit-learn."""
+        vectoriser = self.vectoriser
+        word = None if vectoriser.analyzer == "char" else vectoriser.token_pattern
+        ngrams = vectoriser.ngram_range[1]
+        if ngrams > MAX_NGRAMS or not is_available():
+            return lambda texts: np.asarray(vectoriser.transform(texts) @ self.weights.T + self.bias)
+        features = sorted(vectoriser.vocabulary_, key=vectoriser.vocabulary_.__getitem__)
+        bag = NativeBag(features, vectoriser.idf_, self.weights, self.bias, word=word, ngrams=ngrams)
+        return bag.logits
 
     @property
     def n_parameters(self) -> int:
