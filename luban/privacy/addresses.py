@@ -15,7 +15,7 @@ _STREET = (
     r"|Turnpike|Walk|Hill|Quay|Esplanade|Parade|Wharf|Vista|Plaza|Loop|Pike|Ridge|Manor|Heights|Meadows?"
     r"|View|Point)"
 )
-_NAME = r"[A-Z0-9À-Ý][\w'’.-]{0,24}"
+_NAME = r"(?:[0-9]{1,3}(?:st|nd|rd|th)\b|[A-ZÀ-Ý])[\w'’.-]{0,24}"
 _UNIT = (
     r"(?:,?\s{1,3}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm"
     r"|No)\b\.? ?#?[0-9A-Z][0-9A-Za-z-]{0,6}|,? #[0-9]{1,5}[A-Z]?)"
@@ -57,7 +57,7 @@ _SAYS_ADDRESS = re.compile(
 )
 _HOUSE = re.compile(
     r"[路街道巷弄村里同段园苑坊区庄胡屯组号座街線线][东西南北中]?[0-9A-Z甲乙丙丁一二三四五六七八九十百零]{1,6}"
-    r"(?:[-－][0-9]{1,5}){0,2}(?:号|號|弄|栋|幢|室|楼|组)"
+    r"(?:[-－][0-9]{1,5}){0,2}(?:号|號|弄|栋|幢|室)"
 )
 _TAIL = re.compile(
     r"(?:(?:院|内|大院|之)?[0-9A-Z一二三四五六七八九十百零]{1,5}(?:[-－][0-9]{1,5}){0,3}(?:号楼|号院|号|栋|幢|座|单元|楼|层|室|房|户|弄|組|组)"
@@ -67,6 +67,7 @@ _HAN_RUN = re.compile(r"[\u4e00-\u9fff0-9·]*\Z")
 _PROVINCE = re.compile(
     "(?:北京|天津|上海|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南"
     "|陕西|甘肃|青海|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门)"
+    "(?:省|市|壮族|回族|维吾尔|自治区|特别行政区)"
 )
 _LEAD = re.compile(
     r".*(?:住在|家住|现住|位于|地址[是为]?|寄[到往至]|送[到往至]|搬[到去至]|来自|户籍|居住[在于]?|就在|是|在|到|于|往|至|去|住)"
@@ -78,7 +79,9 @@ def find_addresses(text: str, runs: Sequence[tuple[int, int]], has_han: bool) ->
     """Yield street addresses and post boxes; `runs` are the text's digits."""
     for start, end in runs:
         if end - start < 7:
-            yield from _english(text, start)
+            space = text.find(" ", end, end + 8)
+            if space > 0 and (text[space + 1 : space + 2].isupper() or text[space + 1 : space + 2].isdigit()):
+                yield from _english(text, start)
             if start and text[start - 1] == " " and end - start < 6 and not is_word(text, end):
                 yield from _continental(text, start, end)
     if " Box " in text or "BOX" in text or "Postbox" in text or "PSC " in text:
@@ -116,7 +119,7 @@ def _continental(text: str, start: int, end: int) -> Iterator[Span]:
 
 def _is_year_of(value: str) -> bool:
     """Whether "1905 Nobel Place" is more likely a year than a house: four digits of a recent century."""
-    number = value.split(" ", 1)[0]
+    number = value.split(" ", 1)[0].rstrip(",")
     return (
         len(number) == 4
         and number[:2] in ("17", "18", "19", "20")

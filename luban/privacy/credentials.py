@@ -146,7 +146,7 @@ def _is_password(value: str, is_quoted: bool) -> bool:
     return (
         _kinds(value) >= 2
         and any(c.isdigit() for c in value)
-        and _is_random(value, 2.5 if is_quoted else 2.8)
+        and _is_random(value, 2.0 if is_quoted else 2.4)
     )
 
 

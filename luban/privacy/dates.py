@@ -27,8 +27,9 @@ _FIELD = re.compile(
     re.I,
 )
 _STORY = re.compile(r"\b(?:born|birth|née?|geb\.?|b\.)\b[^.;\n]{0,24}\Z", re.I)
-_BIRTH = ("irth", "IRTH", "DOB", "dob", "O.B", "o.b", "born ", "née", "geb.", "出生", "生日", "生于", "生人")
-_BORN_AFTER = re.compile(r" ?(?:出生|生于|生人|生，)")
+_BIRTH = ("irth", "IRTH", "DOB", "dob", "O.B", "o.b", "born ", "née", "geb.")
+_CHINESE_BIRTH = ("出生", "生日", "生于", "生於", "生人")
+_BORN_AFTER = re.compile(r" ?(?:出生(?P<story>[于於在])?|(?P<told>生[于於])|生人|生，)")
 _AGE = re.compile(
     r"[0-9]{1,3}(?=(?: |-)?(?:years?|yrs?)(?: |-)old\b| ?(?:y/o|yo)\b|(?: |-)year(?: |-)old| ?周?岁"
     r"| years of age)"
@@ -38,10 +39,10 @@ _AGE_AFTER = re.compile(
 )
 
 
-def find_dates(text: str, types: frozenset[str]) -> Iterator[Span]:
+def find_dates(text: str, types: frozenset[str], has_han: bool) -> Iterator[Span]:
     """Yield dates of birth, and all dates and ages where `types` has them."""
     if "birth_date" in types:
-        for start, end in _near_births(text):
+        for start, end in _near_births(text, has_han):
             for match in _dates(text, start, end):
                 yield from _birth(text, match)
             for match in _COMPACT.finditer(text, start, end):
@@ -54,10 +55,10 @@ def find_dates(text: str, types: frozenset[str]) -> Iterator[Span]:
         yield from _ages(text)
 
 
-def _near_births(text: str) -> Iterator[tuple[int, int]]:
+def _near_births(text: str, has_han: bool) -> Iterator[tuple[int, int]]:
     """Yield the stretches around words for birth, joined where they touch."""
     start = end = 0
-    marks = _BIRTH[: 8 if text.isascii() else None]
+    marks = (*_BIRTH, *_CHINESE_BIRTH) if has_han else _BIRTH
     for place in sorted(
         m.start() for mark in marks if mark in text for m in re.finditer(re.escape(mark), text)
     ):
@@ -80,8 +81,8 @@ def _dates(text: str, start: int, end: int) -> Iterator[re.Match[str]]:
 def _birth(text: str, match: re.Match[str]) -> Iterator[Span]:
     if says(_FIELD, text, match.start(), 24):
         yield Span(*match.span(), "birth_date", "form field", 0.85)
-    elif _BORN_AFTER.match(text, match.end()):
-        yield Span(*match.span(), "birth_date", "born", 0.6)
+    elif after := _BORN_AFTER.match(text, match.end()):
+        yield Span(*match.span(), "birth_date", "born", 0.45 if after.lastgroup else 0.55)
     elif says(_STORY, text, match.start(), 30):
         # Biographies tell birthdays of the famous in words; forms and chats write them in figures.
         is_written = any(c.isalpha() and c.isascii() for c in match.group())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from luban.privacy.spans import Span, says
 
@@ -11,14 +11,20 @@ _WORD = r"[A-ZÀ-ÖØ-ÞĀ-ŽΑ-ΩА-Я](?:[\w’-]|'(?=[A-Z]))*"
 _NAME = (
     rf"{_WORD}(?: (?:(?:van|von|de|der|den|di|da|dos|del|la|le|bin|al|el) ){{0,2}}(?:{_WORD}|[A-Z]\.)){{0,3}}"
 )
-_ANNOUNCED = re.compile(
-    r"(?:(Mr|Mrs|Ms|Miss|Dr|Prof|Mx|Madam|Professor|Doctor)\b\.? |(?:Dear|Sincerely|Regards|Cheers|Hello"
-    r"|Hi),?[ \n]{1,2})"
-    rf"({_NAME})"
+# Each begins with letters that it must have: the engine finds those ten times as fast as one of several.
+_TITLED = tuple(
+    re.compile(rf"{title}\b\.? ({_NAME})")
+    for title in ("M(?:rs?|s|iss|x|adam)", "D(?:r|octor)", "Prof(?:essor)?")
+)
+_GREETED = tuple(
+    re.compile(rf"{greeting},?[ \n]{{1,2}}({_NAME})(?=[,!\n.]|\Z)")
+    for greeting in ("Dear", "Sincerely", "Regards", "regards", "H(?:i|ello)")
 )
 _INTRODUCED = re.compile(rf"ame(?: is|'s) ({_NAME})")
-_INTRODUCES = re.compile(r"\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir|[Tt]he)(?: [a-z]{2,8}){0,2} n\Z|\b[Nn]\Z")
-_FIELD = re.compile(rf"(?:ame|AME|older)[\"']?[ \t]{{0,2}}[:：]\s{{0,2}}[\"']?({_NAME})")
+_INTRODUCES = re.compile(r"\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir)(?: [a-z]{2,8}){0,2} n\Z|\b[Mm]y N\Z")
+_FIELDS = tuple(
+    re.compile(rf"{end}[\"']?[ \t]{{0,2}}[:：]\s{{0,2}}[\"']?({_NAME})") for end in ("ame", "AME", "older")
+)
 _FIELD_OF = re.compile(
     r"(?:\A|[^\w.])(?:(?:full|first|last|given|family|maiden|patient|customer|client|contact|employee"
     r"|account|card|your|sur)"
@@ -43,11 +49,11 @@ _SURNAMES = (
 _DOUBLE = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文"
 _CHINESE = rf"(?:(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}?)"
 _CHINESE_FIELD = re.compile(
-    r"(?:姓名|联系人|收件人|收货人|寄件人|患者|病人|客户|户主|持卡人|开户名|申请人|被告人?|原告|当事人|法人|经办人|负责人|监护人|紧急联系人"
-    r"|学生|考生|员工|乘客|投保人|委托人|户名|名字|署名|借款人|购买人|报案人|证人)"
-    rf"(?:姓名|名字)?(?:[:：]|是|为|叫)\s{{0,2}}(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}"
-    rf"|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}(?![\u4e00-\u9fff])"
+    r"(?:姓名|联系人|收件人|收货人|寄件人|患者|病人|客户|户主|持卡人|开户名|申请人|被告人?|原告|当事人|法人|经办人|负责人|监护人"
+    r"|学生|考生|员工|乘客|投保人|委托人|户名|名字|署名|借款人|购买人|报案人|证人)(?:姓名|名字)?"
+    rf"(?:(?:[:：]|是|为|叫)\s{{0,2}}(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}"
     rf"|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}}?(?=[，。,；;、\s（(的男女电手身住]|\Z)|[{_SURNAMES}][\u4e00-\u9fff]{{2}})"
+    rf"|(?P<bare>(?:{_DOUBLE}|[{_SURNAMES}])[\u4e00-\u9fff]{{1,2}}?(?=[，。；、\s（(的]|\Z)))"
 )
 _CHINESE_INTRODUCED = re.compile(
     rf"(?:我叫|我是|名叫|我的名字[是叫]|本人|他叫|她叫|叫做)(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}"
@@ -55,10 +61,10 @@ _CHINESE_INTRODUCED = re.compile(
     r"(?=[，。,；;、！!\s（(]|\Z|今年|来自|住)"
 )
 _CHINESE_TITLED = re.compile(
-    rf"(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}|[{_SURNAMES}][\u4e00-\u9fff]{{2}})(?=先生|女士|小姐|同志|大夫"
-    rf"|医生|律师|教授|老师|经理)"
+    rf"(?:\A|[^\u4e00-\u9fff]|[是叫由向给找为请和与及对让系])"
+    rf"(?P<name>(?:{_DOUBLE})[\u4e00-\u9fff]{{1,2}}|[{_SURNAMES}][\u4e00-\u9fff]{{1,2}})(?=先生|女士|小姐)"
 )
-_CHINESE_TITLES = ("先生", "女士", "小姐", "同志", "大夫", "医生", "律师", "教授", "老师", "经理")
+_CHINESE_TITLES = ("先生", "女士", "小姐")
 _NOT_CHINESE = re.compile(
     "[的了是在有不这那我你他她们和与也都很被把为个一二三四五六七八九十年月日时位名]|公司|大学|学院|医院|中学|小学|主任|部门|银行|人员|先生|女士|学生|领导"
 )
@@ -72,35 +78,31 @@ def find_names(text: str, has_han: bool) -> Iterator[Span]:
 
 
 def _english(text: str) -> Iterator[Span]:
-    for match in _ANNOUNCED.finditer(text):
-        if match.start() and text[match.start() - 1].isalnum():
-            continue
-        if match.group(1):
-            yield from _named(match, 2, "title", 0.6 if " " in match.group(2) else 0.5)
-        elif text[match.end() : match.end() + 1] in (",", "!", "\n", ".", ""):
-            yield from _named(match, 2, "greeting", 0.55)
+    for match in _all(_TITLED, text):
+        if not match.start() or not text[match.start() - 1].isalnum():
+            yield from _named(match, "title", 0.6 if " " in match.group(1) else 0.5)
+    for match in _all(_GREETED, text):
+        if not match.start() or not text[match.start() - 1].isalnum():
+            yield from _named(match, "greeting", 0.55)
     for match in _INTRODUCED.finditer(text):
         if says(_INTRODUCES, text, match.start(), 24):
-            yield from _named(match, 1, "introduction", 0.75)
-    if (
-        "ame:" in text
-        or "ame :" in text
-        or "AME:" in text
-        or "ame：" in text
-        or 'ame": ' in text
-        or "older:" in text
-    ):
-        for match in _FIELD.finditer(text):
-            if says(_FIELD_OF, text, match.start(), 24):
-                yield from _named(match, 1, "form field", 0.8)
+            yield from _named(match, "introduction", 0.75)
+    for match in _all(_FIELDS, text):
+        is_json = '"' in text[match.start() : match.start(1)]  # "name": "Linux" is nobody
+        if says(_FIELD_OF, text, match.start(), 24) and (" " in match.group(1) or not is_json):
+            yield from _named(match, "form field", 0.8)
 
 
-def _named(match: re.Match[str], group: int, rule: str, sure: float) -> Iterator[Span]:
-    start, end = match.span(group)
-    words = match.group(group).split(" ")
+def _all(shapes: Sequence[re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
+    return (match for shape in shapes for match in shape.finditer(text))
+
+
+def _named(match: re.Match[str], rule: str, sure: float) -> Iterator[Span]:
+    start, end = match.span(1)
+    words = match.group(1).split(" ")
     while words and words[-1] in _NOT_NAMES:
         end -= len(words.pop()) + 1
-    if words and words[0] not in _NOT_NAMES:
+    if words and words[0] not in _NOT_NAMES and end - start > 1:
         yield Span(start, end, "person", rule, sure)
 
 
@@ -110,8 +112,9 @@ def _chinese(text: str) -> Iterator[Span]:
         ("introduction", 0.75, _CHINESE_INTRODUCED),
     ):
         for match in shape.finditer(text):
-            if not _NOT_CHINESE.search(match.group("name")):
-                yield Span(*match.span("name"), "person", rule, sure)
+            group = match.lastgroup or "name"
+            if not _NOT_CHINESE.search(match.group(group)):
+                yield Span(*match.span(group), "person", rule, sure)
     if any(title in text for title in _CHINESE_TITLES):
         for match in _CHINESE_TITLED.finditer(text):
             if not _NOT_CHINESE.search(match.group("name")):

@@ -108,9 +108,13 @@ def _ipv4(text: str) -> Iterator[Span]:
         sure = 0.9 if address.is_global else 0.6
         if address.is_loopback or address.is_unspecified or address.is_multicast or match.group()[0] == "0":
             sure = 0.3
+        elif match.group().startswith("255.") or match.group().endswith((".0", ".255")):
+            sure = 0.4  # masks, networks, broadcasts
         elif says(_SAYS_VERSION, text, match.start(), 12):
             sure = 0.2
-        elif len(match.group()) <= 9 and not says(_SAYS_IP, text, match.start()):
+        elif len(match.group()) <= 9 and (
+            text.startswith(". ", match.end()) or not says(_SAYS_IP, text, match.start())
+        ):
             sure = 0.4  # 1.2.3.4 is a section or a version more often
         yield Span(*match.span(), "ip", "IPv4", sure)
 

@@ -105,7 +105,7 @@ def _candidates(text: str, types: frozenset[str]) -> Iterator[Span]:
     if types.intersection(PAPERS):
         yield from find_papers(text, runs, types)
     if types.intersection(("birth_date", "date", "age")):
-        yield from find_dates(text, types)
+        yield from find_dates(text, types, has_han)
     if types.intersection(("ip", "mac")):
         yield from (s for s in find_addresses_of_machines(text) if s.type in types)
     if "address" in types:
