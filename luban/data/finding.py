@@ -30,7 +30,9 @@ def find_places(root: Path) -> list[Place]:
     """Return the files at or below a root, sorted; hidden ones are passed over, but a root never is."""
     if root.is_file():
         return [Place(root)]
-    if Manifest.read(root):
+    if made := Manifest.read(root):
+        if made.stage == "crawl":
+            return [Place(path) for path in sorted(root.glob("crawl-*.warc.gz"))]
         return [Place(path, is_documents=True) for path in sorted(root.glob("documents-*.parquet"))]
     return sorted(_below(root, frozenset([_real(root)])), key=lambda place: place.path)
 
