@@ -1,13 +1,17 @@
 """`luban data convert` and `luban data label` from the command line."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from luban.data.convert.formats import FORMATS
 from luban.data.documents import read_documents, write_documents
 from luban.files import read_jsonl, write_jsonl
+from luban.places import BUNDLED
 
 Command = Callable[..., Any]
 TALK = {"messages": [{"role": "user", "content": "几点?"}, {"role": "assistant", "content": "三点。"}]}
@@ -86,3 +90,35 @@ def test_documents_are_labelled_by_rules_and_the_report_is_printed(tmp_path: Pat
     assert "66.7 %" in said
     assert [row["text"] for row in read_documents(out)] == ["fine"]
     assert [row["id"] for row in read_jsonl(out / "dropped.jsonl")] == list(texts[:2])
+
+
+@pytest.mark.slow
+def test_the_bundled_recipe_filters_a_crawl_in_both_languages(tmp_path: Path, command: Command) -> None:
+    chance = random.Random(1)
+    words = {
+        "good": "rivers change slowly because rain and rock resist each other 河流因为雨水而缓慢改变".split(),
+        "bad": "buy cheap now click here best price free offer winner 点击购买优惠免费最低价中奖".split(),
+    }
+
+    def write(name: str, *kinds: str) -> None:
+        rows = [{"text": f"{kind}! " + " ".join(chance.choices(words[kind], k=30))} for kind in kinds]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+
+    write("good", *["good"] * 40)
+    write("bad", *["bad"] * 40)
+    write("crawl", *["good", "bad"] * 5)
+    text = (BUNDLED / "recipes" / "quality-filter.yaml").read_text("utf-8")
+    for given, ours in (
+        ('"bundled:quickstart/raw"', "good.jsonl"),
+        ('"sample-of-the-crawl/"', "bad.jsonl"),
+        ('"crawl/"', "crawl.jsonl"),
+        ("runs/quality-filter", "out"),
+    ):
+        assert text.count(given) == 1
+        text = text.replace(given, str(tmp_path / ours))
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    code, _, err = command("run", tmp_path / "r.yaml")
+    assert code == 0, err
+    kept = list(read_documents(tmp_path / "out" / "kept"))
+    assert [row["text"][:5] for row in kept] == ["good!"] * 5
+    assert len(list(read_jsonl(tmp_path / "out" / "kept" / "dropped.jsonl"))) == 5
