@@ -13,34 +13,10 @@ from numpy.typing import NDArray
 from luban.data.clusters import Orders
 from luban.data.engine import ORDER, Table
 from luban.data.extras import load_extra
-from luban.data.steps import read_unit
 from luban.files import disk_errors
 from luban.native import minhash
 
 PAIRS = 1 << 16  # compared at a time
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSome:
-    """Reads those documents of a row group whose order is in a file (npy, sorted)."""
-
-    orders: Path
-
-    def __call__(self, unit: tuple[str, int, int]) -> Iterator[Table]:
-        """Yield the tables of a row group with only these rows."""
-        pa = load_extra("pyarrow")
-        path, group, first = unit
-        wanted = np.load(self.orders, mmap_mode="r")
-        with load_extra("pyarrow.parquet").ParquetFile(path) as parquet:
-            n = parquet.metadata.row_group(group).num_rows
-        begin, end = np.searchsorted(wanted, (first, first + n))
-        if begin == end:
-            return
-        inside = wanted[begin:end]
-        for table in read_unit(unit):
-            keep = np.isin(table.column(ORDER).to_numpy(), inside, assume_unique=True)
-            if keep.any():
-                yield table.filter(pa.array(keep))
 
 
 def write_sets(tables: Iterable[Table], folder: Path) -> None:

@@ -172,7 +172,7 @@ class Sketches:
         width = self._permutations
         rows = np.frombuffer(column.buffers()[1] or b"", np.uint8)
         with disk_errors(self._path):
-            self._file.write(rows[column.offset * width : (column.offset + len(column)) * width])
+            self._file.write(rows[column.offset * width : (column.offset + len(column)) * width].data)
 
     def finish(self) -> tuple[Orders, NDArray[np.uint8]]:
         """Return the orders, and the sketches in the same order."""

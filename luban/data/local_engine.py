@@ -60,6 +60,8 @@ class LocalEngine:
             n_bytes += table.nbytes
             if n_bytes > FIRST_BYTES and self._n_workers > 1:
                 break
+        else:
+            return
         self._pool = self._pool or Pool(self._n_workers)
         yield from self._pool.map(function, tables)
 

@@ -183,7 +183,7 @@ class Follow:
     def _raw(self, order: int) -> memoryview:
         texts, orders, ends = _load_texts(self.folder)
         at = int(np.searchsorted(orders, order))
-        return memoryview(texts[ends[at] : ends[at + 1]])
+        return texts[ends[at] : ends[at + 1]].data
 
 
 def grown(one: Bytes, at: int, other: Bytes, other_at: int) -> tuple[int, int]:
