@@ -108,6 +108,10 @@ def test_binary_files_are_refused(tmp_path: Path, data: bytes) -> None:
         detect_encoding(tmp_path / "a.txt")
 
 
+def test_a_stray_zero_byte_does_not_make_a_text_binary() -> None:
+    assert read(SIMPLIFIED.encode() * 20 + b"a\0b\n") == SIMPLIFIED * 20 + "a\0b\n"
+
+
 def test_names_of_encodings_are_pythons() -> None:
     assert detect(b"") == detect(b"ascii") == "utf-8"
     assert detect(SIMPLIFIED.encode("utf-8-sig")) == "utf-8-sig"

@@ -120,7 +120,7 @@ def _zip_member(
             raise meter.error
     except Spent:
         raise
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as e:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError) as e:
         yield Broken(name, None, f"cannot be unpacked: {e}")
 
 
@@ -131,7 +131,7 @@ def _zip_licences(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> d
         if path.stem.lower() in LICENCE_NAMES and info.file_size <= _LICENCE_BYTES:
             try:
                 text = archive.read(info)[:_LICENCE_BYTES].decode("utf-8", "replace")
-            except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError):
+            except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError):
                 continue  # it is rejected when its turn comes
             licence = guess_licence(text)
             if licence:

@@ -176,7 +176,7 @@ def _member(blob: Blob, archive: zipfile.ZipFile, name: str) -> bytes:
             raise meter.error
     except KeyError:
         raise Unreadable(f"broken file: it has no {name}") from None
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as e:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError) as e:
         raise Unreadable(f"broken file: {name}: {e}") from None
     if len(data) > limit:
         raise Unreadable(f"{name} unpacks to more than {limit / 1e6:g} MB")

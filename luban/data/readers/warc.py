@@ -47,7 +47,11 @@ def _record(blob: Blob, record: Any, position: int) -> Found:
     place = (blob.name, position)
     row = {"date": record.rec_headers.get_header("WARC-Date") or ""}
     extra = {"archive": blob.name}
-    http = _http_headers(record)
+    try:
+        http = _http_headers(record)
+    except (load_extra("warcio.statusandheaders").StatusAndHeadersParserException, EOFError) as e:
+        yield Broken(*place, f"{address}: broken headers: {e}")
+        return
     if http is not None and http.get_statuscode()[:1] != "2":
         yield Broken(*place, f"{address}: status {http.get_statuscode() or 'unknown'}")
         return
@@ -77,7 +81,7 @@ def _record(blob: Blob, record: Any, position: int) -> Found:
 
 def _http_headers(record: Any) -> Any:
     """Return a response's headers, also where the address is none of the web's, which warcio passes over."""
-    if record.http_headers is None and record.content_type.startswith("application/http"):
+    if record.http_headers is None and (record.content_type or "").startswith("application/http"):
         parser = load_extra("warcio.statusandheaders").StatusAndHeadersParser(["HTTP/1.0", "HTTP/1.1"])
         record.http_headers = parser.parse(record.raw_stream)
     return record.http_headers
