@@ -1,9 +1,7 @@
 // Counts over a UTF-8 text for the rules of quality: one pass for characters, words and lines, one for n-grams.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 namespace {
@@ -202,7 +200,8 @@ class Counter {
   private:
     Classes classes;
     Counts &out;
-    std::unique_ptr<uint32_t[], decltype(&std::free)> often{nullptr, std::free};
+    static constexpr int PAGE = 8;  // bits
+    std::vector<std::vector<uint32_t>> pages;
     uint32_t ascii[128] = {};
     Line line;
     std::vector<Piece> lines, paragraphs;
@@ -246,10 +245,12 @@ class Counter {
         has_letter |= (is & LETTER) != 0;
     }
 
-    // Pages of zeros come from the system, and only those that a script lies in are ever touched.
+    // Only the pages that a script lies in are made.
     void see_rare(uint32_t c) {
-        if (!often) often.reset(static_cast<uint32_t *>(std::calloc(classes.n, sizeof(uint32_t))));
-        if (often) see_often(c, ++often[c]);
+        if (pages.empty()) pages.resize((classes.n >> PAGE) + 1);
+        std::vector<uint32_t> &page = pages[c >> PAGE];
+        if (page.empty()) page.resize(1 << PAGE);
+        see_often(c, ++page[c & ((1 << PAGE) - 1)]);
     }
 
     // Of characters that are as often, the lowest.

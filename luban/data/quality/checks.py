@@ -8,35 +8,38 @@ from typing import NamedTuple
 from luban.records import Document, Drop
 
 
-class Check(NamedTuple):
-    """One value of a document beside its threshold."""
+class Failure(NamedTuple):
+    """One value of a document beside the threshold that it fails."""
 
     reason: str
     value: float
     limit: float
     what: str
-    passes: bool
-    words: str
+    side: str
 
     def drop(self, rule: str) -> Drop:
-        """Return why a document that fails is left out."""
-        detail = f"{_number(self.value)} {self.what}, {self.words} {_number(self.limit)}"
+        """Return why the document is left out."""
+        detail = f"{_number(self.value)} {self.what}, {self.side} {_number(self.limit)}"
         return Drop(f"{rule}: {self.reason}", detail)
 
 
-def at_least(reason: str, value: float, limit: float, what: str) -> Check:
+Checks = Iterator["Failure | None"]
+"""Checks in order, each made when the one before has passed; None passes."""
+
+
+def at_least(reason: str, value: float, limit: float, what: str) -> Failure | None:
     """Check that a value reaches its threshold."""
-    return Check(reason, value, limit, what, value >= limit, "at least")
+    return None if value >= limit else Failure(reason, value, limit, what, "at least")
 
 
-def at_most(reason: str, value: float, limit: float, what: str) -> Check:
+def at_most(reason: str, value: float, limit: float, what: str) -> Failure | None:
     """Check that a value does not exceed its threshold."""
-    return Check(reason, value, limit, what, value <= limit, "at most")
+    return None if value <= limit else Failure(reason, value, limit, what, "at most")
 
 
-def judge(rule: str, document: Document, checks: Iterable[Check]) -> Document | Drop:
+def judge(rule: str, document: Document, checks: Iterable[Failure | None]) -> Document | Drop:
     """Return the document, or the Drop of the first check that fails; later ones are not made."""
-    return next((check.drop(rule) for check in checks if not check.passes), document)
+    return next((failure.drop(rule) for failure in checks if failure), document)
 
 
 def is_judged(document: Document, languages: tuple[str, ...]) -> bool:
@@ -51,6 +54,3 @@ def ratio(part: float, whole: float) -> float:
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
-
-
-Checks = Iterator[Check]

@@ -9,7 +9,7 @@ the implementation most used, datatrove: the search goes on behind a repeated n-
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -90,9 +90,14 @@ def _ngrams(text: str, c: TextCounts, s: GopherSettings) -> Checks:
         yield at_most(f"repeated {n}-grams", share, limit, f"of the characters in repeated {n}-grams")
 
 
-def count_stop_words(text: str, words: Iterable[str], enough: int) -> int:
+def count_stop_words(text: str, words: Sequence[str], enough: int) -> int:
     """Return how many of the words a text has, in any case; it stops looking at `enough`."""
     found: set[str] = set()
+    for word in dict.fromkeys(map(str.lower, words)):
+        if len(found) < enough and f" {word} " in text:  # as in most prose, and found much faster
+            found.add(word)
+    if len(found) >= enough:
+        return len(found)
     for match in _pattern(tuple(words)).finditer(text):
         found.add(match[0].lower())
         if len(found) >= enough:
