@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +60,15 @@ class Pairing:
         """Return the Jaccard similarity of pairs of documents."""
         if not len(left):
             return np.zeros(0)
-        work, folder = self.work, self.work.scratch / f"sets-{self.round}"
-        needed = work.scratch / f"needed-{self.round}.npy"
-        save(needed, np.unique(np.concatenate([left, right])))
-        write_sets(self._ngrams(needed), folder)
+        work, folder = self.work, self.work.scratch / "sets"
+        if not folder.exists():  # later rounds are among the documents of the first
+            needed = work.scratch / "needed.npy"
+            save(needed, np.unique(np.concatenate([left, right])))
+            write_sets(self._ngrams(needed), folder)
         pairs = work.scratch / f"pairs-{self.round}.npy"
         save(pairs, np.stack([left, right], axis=1))
         compared = work.engine.read(pair_units(len(left)), ReadPairs(pairs)).map(Compare(folder))
         found = np.concatenate([table.column("jaccard").to_numpy() for table in compared])
-        shutil.rmtree(folder)
         return found
 
     def _ngrams(self, needed: Path) -> Iterator[Table]:
