@@ -68,8 +68,7 @@ class Pairing:
         pairs = work.scratch / f"pairs-{self.round}.npy"
         save(pairs, np.stack([left, right], axis=1))
         compared = work.engine.read(pair_units(len(left)), ReadPairs(pairs)).map(Compare(folder))
-        found = np.concatenate([table.column("jaccard").to_numpy() for table in compared])
-        return found
+        return np.concatenate([table.column("jaccard").to_numpy() for table in compared])
 
     def _ngrams(self, needed: Path) -> Iterator[Table]:
         work, ngrams = self.work, NgramSets(self.work.settings)
