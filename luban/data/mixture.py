@@ -104,17 +104,19 @@ class MixedWindows:
 
     def read(self, windows: Array) -> Batch:
         """Return the batch of these windows; tokens, documents, targets are (B, context) int64."""
-        found = [np.empty((len(windows), self.context), np.int64) for _ in range(3)]
+        windows = np.asarray(windows)
+        tokens, documents, targets = (np.empty((len(windows), self.context), np.int64) for _ in range(3))
         of_row = np.searchsorted(self._first, windows, "right") - 1
         for stream in np.unique(of_row).tolist():
             rows = np.flatnonzero(of_row == stream)
-            into = tuple(np.empty((len(rows), self.context), np.int64) for _ in range(3))
-            starts = (np.asarray(windows)[rows] - self._first[stream]) * self.context
-            self.streams[stream].fill(starts, (into[0], into[1], into[2]))
-            for whole, part in zip(found, into, strict=True):
-                whole[rows] = part
-        tokens, documents, targets = map(torch.from_numpy, found)
-        return Batch(tokens, documents, targets, tuple(np.asarray(windows).tolist()))
+            starts = (windows[rows] - self._first[stream]) * self.context
+            self.streams[stream].fill(starts, (tokens, documents, targets), rows)
+        return Batch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(documents),
+            torch.from_numpy(targets),
+            tuple(windows.tolist()),
+        )
 
     def in_order(self, max_windows: int | None = None) -> Iterator[Batch]:
         """Yield each window once, part after part, the shorter ones padded."""

@@ -36,35 +36,41 @@ class Stream:
         """Return the number in the shard of the stream's nth document."""
         return nth if self.documents is None else int(self.documents[nth])
 
-    def fill(self, starts: Array, into: tuple[Array, Array, Array]) -> None:
+    def fill(self, starts: Array, into: tuple[Array, Array, Array], rows: Array | None = None) -> None:
         """Write windows that begin at `starts` into tokens, documents and targets, each (B, context).
 
         A place's target is the token after it, if that is of the same document. Documents are numbered
-        from 1 in each row. Past the end of the stream: token 0, document 0, no target.
+        from 1 in each row. Past the end of the stream: token 0, document 0, no target. `rows` says which
+        rows of the arrays are filled, if not all.
         """
         tokens, documents, targets = into
         context = tokens.shape[1]
+        where = np.arange(len(starts)) if rows is None else rows
         ends = np.minimum(starts + context + 1, self.n_tokens)
-        for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        runs = np.searchsorted(self.runs, starts, "right") - 1
+        for row, start, end, run in zip(
+            where.tolist(), starts.tolist(), ends.tolist(), runs.tolist(), strict=True
+        ):
             inside = min(end, start + context)
-            self._copy(start, inside, tokens[row, : inside - start])
-            self._copy(start + 1, end, targets[row, : end - start - 1])
-        rows, cuts, numbers, widths = self._documents(starts, ends, context)
-        documents[:] = np.repeat(numbers, widths).reshape(documents.shape)
-        targets[rows, cuts - 1] = IGNORE
-        for row in np.flatnonzero(ends < starts + context + 1).tolist():
-            n = int(ends[row] - starts[row])
+            self._copy(start, tokens[row, : inside - start], run)
+            self._copy(start + 1, targets[row, : end - start - 1], run)
+        nth, cuts, numbers, widths = self._documents(starts, ends, context)
+        documents[slice(None) if rows is None else rows] = np.repeat(numbers, widths).reshape(-1, context)
+        targets[where[nth], cuts - 1] = IGNORE
+        for short in np.flatnonzero(ends < starts + context + 1).tolist():
+            row, n = int(where[short]), int(ends[short] - starts[short])
             tokens[row, n:], documents[row, n:], targets[row, n - 1 :] = 0, 0, IGNORE
 
-    def _copy(self, start: int, end: int, into: Array) -> None:
-        """Copy stream[start:end], from every stretch that it touches."""
-        run = int(np.searchsorted(self.runs, start, "right")) - 1 if len(self.runs) > 2 else 0
-        done, n = 0, end - start
+    def _copy(self, start: int, into: Array, run: int) -> None:
+        """Copy tokens of the stream from `start`, from every stretch that they lie in; `run` or a later."""
+        done, n = 0, len(into)
         while done < n:
-            begin = start + done - int(self.runs[run]) + int(self.places[run])
             size = min(n - done, int(self.runs[run + 1]) - start - done)
-            into[done : done + size] = self.shard.tokens[begin : begin + size]
-            done, run = done + size, run + 1
+            if size > 0:
+                begin = start + done - int(self.runs[run]) + int(self.places[run])
+                into[done : done + size] = self.shard.tokens[begin : begin + size]
+                done += size
+            run += 1
 
     def _documents(self, starts: Array, ends: Array, context: int) -> tuple[Array, Array, Array, Array]:
         """Return row and column of each document that begins inside a row, and number and width of all."""
