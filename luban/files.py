@@ -30,12 +30,24 @@ def hash_path(path: Path) -> str:
     if not path.exists():
         raise DataError(f"{path} does not exist", fix="check the path")
     if path.is_file():
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest() if _HAS_DIGEST else _digest(f)
+        try:
+            with path.open("rb") as f:
+                return hashlib.file_digest(f, "sha256").hexdigest() if _HAS_DIGEST else _digest(f)
+        except PermissionError:
+            raise DataError(f"{path} may not be read", fix="allow it, or leave the file out") from None
     parts = [
-        f"{p.relative_to(path).as_posix()}\0{hash_path(p)}" for p in sorted(path.rglob("*")) if p.is_file()
+        f"{p.relative_to(path).as_posix()}\0{_hash_member(p)}"
+        for p in sorted(path.rglob("*"))
+        if os.path.isfile(p)
     ]
-    return hash_bytes("\n".join(parts).encode())
+    return hash_bytes("\n".join(parts).encode("utf-8", "surrogateescape"))
+
+
+def _hash_member(path: Path) -> str:
+    try:
+        return hash_path(path)
+    except DataError:
+        return "closed"  # whoever reads the folder tells of it
 
 
 _HAS_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -13,6 +14,7 @@ from luban.files import hash_bytes
 
 ROOT = Path(__file__).parent
 BUNDLED = ROOT / "bundled"
+_HUB = "luban.data.readers.hub"  # named, not imported: it needs more than this module may know
 _IMPORT = re.compile(r"^\s*(?:from|import)\s+luban(?:\.([\w.]+))?(?:\s+import\s+\(?([\w, \n]+))?", re.M)
 
 
@@ -22,8 +24,13 @@ def home_folder() -> Path:
 
 
 def find_input(value: str) -> Path:
-    """Return the path that an input names: a path, `bundled:PATH` or `package:MODULE/PATH`."""
+    """Return the path that an input names: a path, `bundled:`, `package:MODULE/PATH` or `hub:OWNER/NAME`.
+
+    A data set of the hub is fetched if it is not here yet.
+    """
     kind, _, rest = value.partition(":")
+    if kind == "hub":
+        return importlib.import_module(_HUB).fetch(rest)
     if kind == "bundled":
         path = BUNDLED / rest
         if not path.exists():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from luban import files
-from luban.errors import BusyError, CheckpointError, DiskError
+from luban.errors import BusyError, CheckpointError, DataError, DiskError
 from luban.files import Manifest
 
 
@@ -85,3 +85,21 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"c\.json is not JSON"):
         files.read_json(tmp_path / "c.json")
+
+
+def test_a_folder_with_a_closed_file_has_a_hash_that_tells_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("x")
+    whole = files.hash_path(tmp_path)
+    open_path = Path.open
+
+    def closed(self: Path, *args: str) -> object:
+        if self.name == "a":
+            raise PermissionError(13, "Permission denied")
+        return open_path(self, *args)
+
+    monkeypatch.setattr(Path, "open", closed)
+    assert files.hash_path(tmp_path) != whole
+    with pytest.raises(DataError, match="may not be read"):
+        files.hash_path(tmp_path / "a")

@@ -1,4 +1,4 @@
-"""The files below a folder, in a stable order: links that go in circles end, and closed doors are told."""
+"""The files below a folder, in a stable order: links and closed doors are told."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def find_places(root: Path) -> list[Place]:
         if made.stage == "crawl":
             return [Place(path) for path in sorted(root.glob("crawl-*.warc.gz"))]
         return [Place(path, is_documents=True) for path in sorted(root.glob("documents-*.parquet"))]
-    return sorted(_below(root, frozenset([_real(root)])), key=lambda place: place.path)
+    return sorted(_below(root), key=lambda place: place.path)
 
 
-def _below(folder: Path, above: frozenset[str]) -> Iterator[Place]:
+def _below(folder: Path) -> Iterator[Place]:
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -52,8 +52,10 @@ def _below(folder: Path, above: frozenset[str]) -> Iterator[Place]:
         if entry.name.startswith(".") or entry.name in _ASIDE or is_licence_file(entry.name):
             continue
         try:
-            if entry.is_dir():
-                yield from _subfolder(path, entry.is_symlink(), above)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(path)
+            elif entry.is_dir():
+                yield Place(path, "a link to a folder, which is not followed: name the folder itself")
             elif entry.is_file():
                 yield Place(path)
             else:
@@ -62,17 +64,6 @@ def _below(folder: Path, above: frozenset[str]) -> Iterator[Place]:
                 )
         except OSError as e:
             yield Place(path, f"cannot be opened: {e.strerror or e}")
-
-
-def _subfolder(path: Path, is_link: bool, above: frozenset[str]) -> Iterator[Place]:
-    """Go into a folder; of links, only into those that lead out of what is being read."""
-    real = _real(path)
-    if is_link and any(
-        real == a or a.startswith(real + os.sep) or real.startswith(a + os.sep) for a in above
-    ):
-        yield Place(path, "a link to a folder that is being read already")
-        return
-    yield from _below(path, above | {real} if is_link else above)
 
 
 def _saved_dataset(folder: Path) -> Iterator[Place]:
@@ -88,7 +79,3 @@ def _saved_dataset(folder: Path) -> Iterator[Place]:
     for name in names:
         path = folder / Path(str(name)).name
         yield Place(path, licence=licence if isinstance(licence, str) else None)
-
-
-def _real(path: Path) -> str:
-    return os.path.realpath(path)

@@ -4,6 +4,7 @@ import pytest
 
 from luban.data.readers import hub
 from luban.errors import DataError
+from luban.places import find_input
 from tests.data.readers.reading import read
 
 datasets = pytest.importorskip("datasets")
@@ -41,6 +42,7 @@ def test_a_data_set_is_fetched_once_and_read_as_a_folder(
     (folder, other) = hub.local_inputs(["hub:owner/name@v1:zh", str(tmp_path)])
     assert other == tmp_path
     assert hub.local_inputs(["hub:owner/name@v1:zh"], offline=True) == [folder]
+    assert find_input("hub:owner/name@v1:zh") == folder
     assert asked == [("owner/name", "zh", "v1")]
     documents, rejects = read(folder)
     assert rejects == []
