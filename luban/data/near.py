@@ -66,7 +66,7 @@ def similar_pairs(texts: list[str], signatures: Signatures, own: Orders, setting
 
     def candidates(among: Orders) -> Candidates:
         buckets = signatures.buckets[among].ravel()
-        orders = np.repeat(among, settings.bands)
+        orders = np.repeat(among, signatures.buckets.shape[1])
         by = np.lexsort((orders, buckets))
         buckets, orders = buckets[by], orders[by]
         begins = np.flatnonzero(np.r_[True, buckets[1:] != buckets[:-1]][: len(buckets)])

@@ -28,7 +28,7 @@ class Signatures:
     keys: NDArray[np.uint8]
     """(texts, 16): equal for texts that are equal but for letter case and white space."""
     buckets: NDArray[np.int64]
-    """(texts, bands): similar texts are likely to share one."""
+    """(texts, 2 x bands): similar texts are likely to share one."""
     sketches: NDArray[np.uint8]
     """(texts, permutations): a byte of each minimum; similar texts agree in as many as they are similar."""
 
@@ -118,13 +118,19 @@ def undropped(table: Table, *names: str) -> Table:
 
 
 def _buckets(minima: NDArray[np.uint32], bands: int) -> NDArray[np.int64]:
-    """Hash the rows of each band, and the band's number, to one key."""
-    rows = minima.shape[1] // bands
-    keys = np.empty((len(minima), bands), np.uint64)
-    keys[:] = np.arange(1, bands + 1, dtype=np.uint64)
-    banded = minima.reshape(len(minima), bands, rows)
+    """Hash the rows of each band, and the band's number, to one key.
+
+    Each minimum serves in two bands, of neighbours and across: what a pair misses in the one it may have
+    in the other, and as all pairs are verified, more candidates cost no precision.
+    """
+    n, permutations = minima.shape
+    rows = permutations // bands
+    keys = np.empty((n, 2 * bands), np.uint64)
+    keys[:] = np.arange(1, 2 * bands + 1, dtype=np.uint64)
+    along, across = minima.reshape(n, bands, rows), minima.reshape(n, rows, bands).transpose(0, 2, 1)
     for row in range(rows):
-        keys = (keys ^ banded[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        both = np.concatenate([along[:, :, row], across[:, :, row]], axis=1)
+        keys = (keys ^ both) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
     return keys.view(np.int64)
 
