@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,8 @@ def shard(settings: ShardSettings, inputs: Mapping[str, Path], out: Path, log: L
     writers: dict[str, ShardWriter] = {}
     n_rows = 0
     with ExitStack() as stack:
-        for rows in _groups(read_documents(inputs["documents"])):
-            for row, ids in zip(rows, tokenizer.encode_arrays([r["text"] for r in rows]), strict=True):
+        for rows, encoded in _encoded(tokenizer, _groups(read_documents(inputs["documents"]))):
+            for row, ids in zip(rows, encoded, strict=True):
                 split, n_bytes = row.get("split") or "train", len(row["text"].encode())
                 if split not in writers:
                     writer = ShardWriter(out, split, tokenizer.vocab_size, settings.columns)
@@ -197,6 +198,21 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
             group, chars = [], 0
     if group:
         yield group
+
+
+def _encoded(
+    tokenizer: Tokenizer, groups: Iterable[list[dict[str, Any]]]
+) -> Iterator[tuple[list[dict[str, Any]], list[Array]]]:
+    """Yield groups with the ids of their texts; one is encoded while another is read or written."""
+    before: tuple[list[dict[str, Any]], Future[list[Array]]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="encoding") as worker:
+        for rows in groups:
+            coming = worker.submit(tokenizer.encode_arrays, [row["text"] for row in rows])
+            if before:
+                yield before[0], before[1].result()
+            before = rows, coming
+        if before:
+            yield before[0], before[1].result()
 
 
 def _refuse_too_few(writers: dict[str, ShardWriter], settings: ShardSettings, documents: Path) -> None:
