@@ -34,6 +34,7 @@ _ACCENTED = frozenset("äöüßéèàçñáíóúêâôëîïåæøœìòùãõ"
 _CAPITALS = frozenset("ÄÖÜÉÈÀÇÑÁÍÓÚÊÂÔËÎÏÅÆØŒÌÒÙÃÕ")
 _MARKS = frozenset("“”‘’–—…«»°§£€©®·¿¡•„‚\u00a0")
 _WIDE_MARKS = frozenset("，。、；：？！“”‘’（）《》「」『』…—·　【】〈〉～％")
+_HALVES = frozenset(map(chr, range(0xFF61, 0xFFA0)))  # katakana of half the width
 _ASCII = frozenset(map(chr, range(128)))
 _EDGE = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])")
 _INSIDE = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])")
@@ -62,7 +63,7 @@ def is_familiar(text: str, name: str) -> bool:
 
 @cache
 def _familiar(name: str) -> frozenset[str]:
-    return frozenset(_tiers(name)) - {"\ufffd"}
+    return frozenset(_tiers(name)) - _HALVES - {"\ufffd"}
 
 
 class _Tiers(dict[str, float]):
@@ -119,7 +120,7 @@ def _script(name: str) -> dict[str, float]:
     if name == "cp949":  # KS X 1001: hangul are rows 16 to 40
         return {**_cells("euc_kr", range(0xB0, 0xC9), _USUAL), **dict.fromkeys(_KOREAN, -5.4), **marks}
     kana = dict.fromkeys([*map(chr, range(0x3041, 0x3094)), *map(chr, range(0x30A1, 0x30FD))], _KANA)
-    halves = dict.fromkeys(map(chr, range(0xFF61, 0xFFA0)), -11.5)
+    halves = dict.fromkeys(_HALVES, -11.5)
     return {  # JIS X 0208: kanji of the first level are rows 16 to 47
         **_cells("euc_jp", range(0xD0, 0xF5), _SELDOM),
         **_cells("euc_jp", range(0xB0, 0xD0), _USUAL),

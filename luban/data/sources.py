@@ -17,7 +17,7 @@ from luban.data.extras import load_extra
 from luban.data.finding import Place, find_places
 from luban.data.origins import Origin, Origins
 from luban.data.readers.jsons import whole_characters
-from luban.data.readers.opening import CONTAINERS, HTML_SUFFIXES, chosen, kind_of, read_file
+from luban.data.readers.opening import ARCHIVES, HTML_SUFFIXES, chosen, kind_of, read_file
 from luban.data.readers.records import Broken, Record, Span
 from luban.data.readers.tabular import LANGUAGE_COLUMNS, LICENCE_COLUMNS, ORIGIN_COLUMNS, TIME_COLUMNS
 from luban.data.readers.times import iso_time
@@ -78,7 +78,7 @@ def list_sources(roots: Sequence[Path], settings: ReadSettings | None = None) ->
         for place in find_places(root):
             name = prefix + place.path.relative_to(folder).as_posix()
             name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            if place.is_documents or chosen(name, settings, archive=kind_of(name)[0] in CONTAINERS):
+            if place.is_documents or chosen(name, settings, archive=kind_of(name)[0] in ARCHIVES):
                 found.append(_source(place, name, prefix, origins))
     if not found:
         where = ", ".join(map(str, roots))

@@ -51,6 +51,9 @@ _INLINE = frozenset(
     ("a", "b", "i", "u", "em", "strong", "span", "sub", "sup", "hi", "ref", "emph", "bold", "italic", "xref")
 )
 _BLOCK_BYTES = 1 << 18
+_LINE_CHARS = 1 << 20
+TREE_BYTES = 30_000_000
+"""A part of a file that becomes a tree is no larger: trees take ten times the memory."""
 
 
 def read_xml(blob: Blob) -> Found:
@@ -125,6 +128,8 @@ def _texts(stream: IO[bytes]) -> Iterator[str]:
             rest += "".join(lines.parts)
             lines.parts.clear()
             whole, _, rest = rest.rpartition("\n")
+            if len(rest) > _LINE_CHARS:
+                whole, rest = f"{whole}\n{rest}", ""
             yield from _without_blanks(whole)
         parser.close()
     except etree.XMLSyntaxError as e:
@@ -139,13 +144,30 @@ def _without_blanks(text: str) -> Iterator[str]:
             yield flat + "\n"
 
 
+class _Bounded:
+    """A stream that ends in an error when a page of it has no end."""
+
+    def __init__(self, stream: IO[bytes], limit: int):
+        self._stream, self._limit, self.size = stream, limit, 0
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes."""
+        data = self._stream.read(size)
+        self.size += len(data)
+        if self.size > self._limit:
+            raise Unreadable(f"a page of more than {self._limit / 1e6:g} MB")
+        return data
+
+
 def _pages(blob: Blob, stream: IO[bytes]) -> Found:
     """Yield the articles of a dump; redirects and pages of other name spaces are no texts."""
     etree = load_extra("lxml.etree")
     position = 0
+    bounded = _Bounded(stream, min(TREE_BYTES, blob.settings.max_file_bytes))
     try:
-        for _, page in etree.iterparse(stream, tag="{*}page", remove_comments=True, **_OPTIONS):
+        for _, page in etree.iterparse(bounded, tag="{*}page", remove_comments=True, **_OPTIONS):
             position += 1
+            bounded.size = 0
             parts = {_tag(e): (e.text or "") for e in page.iter() if isinstance(e.tag, str)}
             if "redirect" not in parts and parts.get("ns", "0").strip() == "0":
                 row = {"title": parts.get("title", ""), "timestamp": parts.get("timestamp", "")}
@@ -166,7 +188,7 @@ def _opened(stream: IO[bytes], kind: str) -> zipfile.ZipFile:
 
 
 def _member(blob: Blob, archive: zipfile.ZipFile, name: str) -> bytes:
-    limit = blob.settings.max_file_bytes
+    limit = min(TREE_BYTES, blob.settings.max_file_bytes)
     try:
         info = archive.getinfo(name)
         with archive.open(info) as packed:

@@ -44,7 +44,9 @@ READERS: dict[str, Callable[[Blob], Found]] = {
     ".odt": markup.read_odt,
     ".epub": markup.read_epub,
     ".pdf": read_pdf,
+    ".ipynb": plain.read_notebook,
 }
+ARCHIVES = (".zip", ".tar")
 CONTAINERS: dict[str, Callable[[Blob, ReadMember], Found]] = {
     ".zip": read_zip,
     ".tar": read_tar,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -11,7 +12,7 @@ from luban.data.readers.records import HTML, Blob, Found, Record
 
 HTML_BYTES = 20_000_000  # a larger page is a dump, and its tree would fill the memory
 CODE_LANGUAGES = {
-    ".py": "Python", ".pyi": "Python", ".ipynb": "Jupyter", ".c": "C", ".h": "C", ".cc": "C++", ".cpp": "C++",
+    ".py": "Python", ".pyi": "Python", ".c": "C", ".h": "C", ".cc": "C++", ".cpp": "C++",
     ".cxx": "C++", ".hpp": "C++", ".hh": "C++", ".cu": "CUDA", ".cs": "C#", ".java": "Java", ".kt": "Kotlin",
     ".scala": "Scala", ".go": "Go", ".rs": "Rust", ".js": "JavaScript", ".mjs": "JavaScript",
     ".jsx": "JavaScript", ".ts": "TypeScript", ".tsx": "TypeScript", ".vue": "Vue", ".css": "CSS",
@@ -42,6 +43,20 @@ def read_code(blob: Blob) -> Found:
             yield Record(record.position, record.text, extra={"code_language": language}, file=blob.name)
         else:
             yield record
+
+
+def read_notebook(blob: Blob) -> Found:
+    """Yield the cells of a Jupyter notebook as one text, without what they printed."""
+    try:
+        book = json.loads(blob.read_all())
+        cells = ["".join(cell["source"]) for cell in book["cells"]]
+        language = str(book.get("metadata", {}).get("kernelspec", {}).get("language", "python"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise Unreadable(f"no notebook: {type(e).__name__}: {str(e)[:100]}") from None
+    language = next((n for n in CODE_LANGUAGES.values() if n.lower() == language.lower()), language)
+    for record in as_pieces(blob, (f"{cell}\n\n" for cell in cells)):
+        if isinstance(record, Record):
+            yield Record(record.position, record.text, extra={"code_language": language}, file=blob.name)
 
 
 def read_html(blob: Blob) -> Found:

@@ -112,7 +112,8 @@ def _audio(blob: Blob, row: Row) -> dict[str, str]:
         value: Any = row.get(column)
         value = value.get("path") if isinstance(value, dict) else value
         if isinstance(value, str) and PurePosixPath(value.lower()).suffix in AUDIO_SUFFIXES:
-            blob.budget.transcribed.add(PurePosixPath(value).name)
+            if blob.depth:  # beside an archive, names are looked up when they are asked for
+                blob.budget.transcribed.add(PurePosixPath(value).name)
             return {"audio": _zip_beside(blob) + value}
     return {}
 

@@ -149,3 +149,20 @@ def test_a_bomb_inside_a_book_is_rejected(tmp_path: Path) -> None:
     assert not documents
     assert "max_ratio = 200" in rejects[0][2]
     assert "unpacks to more than 1 MB" in read(tmp_path, max_file_bytes=1_000_000)[1][0][2]
+
+
+def test_a_page_of_a_dump_without_an_end_is_not_held(tmp_path: Path) -> None:
+    page = "<page><title>t</title><text>good</text></page>"
+    (tmp_path / "a.xml").write_text(f"<mediawiki>{page}<page>{'<b/>' * 200_000}")
+    documents, rejects = read(tmp_path, max_file_bytes=100_000)
+    assert [d.text for d in documents] == ["good"]
+    assert rejects[0][2] == "a page of more than 0.1 MB"
+
+
+def test_inline_elements_without_a_line_end_are_passed_on_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luban.data.readers.markup._LINE_CHARS", 100)
+    monkeypatch.setattr("luban.data.readers.markup._BLOCK_BYTES", 64)
+    (tmp_path / "a.xml").write_text(f"<a>{'<b>word </b>' * 200}</a>")
+    assert texts(tmp_path)["a.xml"].split() == ["word"] * 200

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,15 @@ def test_a_language_is_told_by_the_name() -> None:
 def test_binary_in_a_text_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(range(256)) * 4)
     assert read(tmp_path)[1][0][2].startswith("not text")
+
+
+def test_a_notebook_gives_its_cells_and_not_what_they_printed(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# 标题\n", "text"]},
+        {"cell_type": "code", "source": "print(1)", "outputs": [{"text": "1"}]},
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}}))
+    (tmp_path / "b.ipynb").write_text("[1]")
+    (found,), rejects = read(tmp_path)
+    assert (found.text, found.extra) == ("# 标题\ntext\n\nprint(1)\n\n", {"code_language": "Python"})
+    assert rejects[0][2].startswith("no notebook")

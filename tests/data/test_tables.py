@@ -1,0 +1,71 @@
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+from luban.data.encoding import Unreadable
+from luban.data.tables import TABLE_SUFFIXES, find_column, parquet_rows, read_rows
+from luban.errors import DataError
+
+ROWS = [{"text": f"第{i}行", "label": "x"} for i in range(700)]
+
+
+def test_every_kind_of_table_gives_the_same_rows(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    pq.write_table(table, tmp_path / "a.parquet")
+    pa.feather.write_feather(table, tmp_path / "a.feather")
+    with pa.ipc.new_stream(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "a.json").write_text(json.dumps(ROWS))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    (tmp_path / "a.ndjson.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        with (tmp_path / f"a{suffix}").open("w", newline="", encoding="utf-8") as f:
+            writer = csv.DictWriter(f, ["text", "label"], delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(ROWS)
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == len(TABLE_SUFFIXES)
+    for path in paths:
+        first = 2 if path.suffix in (".csv", ".tsv") else 1
+        assert list(read_rows(path)) == list(enumerate(ROWS, start=first)), path
+
+
+def test_columns_are_checked_before_the_first_row(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    (tmp_path / "b.csv").write_text("text,label\n一,x\n")
+
+    def refuse(columns: object) -> None:
+        raise Unreadable(f"has {columns}")
+
+    for path in tmp_path.iterdir():
+        with pytest.raises(Unreadable, match=r"has \['text', 'label'\]"):
+            next(read_rows(path, refuse))
+
+
+def test_row_groups_are_numbered_as_in_the_whole_file_and_columns_chosen(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet", row_group_size=100)
+    path = tmp_path / "a.parquet"
+    whole = list(parquet_rows(path, lambda columns: ["label"]))
+    parts = [r for g in range(0, 7, 3) for r in parquet_rows(path, lambda c: ["label"], (g, min(g + 3, 7)))]
+    assert parts == whole == [(n, {"label": "x"}) for n in range(1, 701)]
+
+
+def test_text_that_is_no_utf8_in_a_parquet_file_is_read_with_its_faults_marked(tmp_path: Path) -> None:
+    raw = pa.array([b"good", b"\xd6\xd0"], pa.binary())
+    wrong = pa.StringArray.from_buffers(2, raw.buffers()[1], raw.buffers()[2])
+    pq.write_table(pa.table({"text": wrong, "n": [1, 2]}), tmp_path / "a.parquet")
+    rows = [row for _, row in read_rows(tmp_path / "a.parquet")]
+    assert rows == [{"text": "good", "n": 1}, {"text": "\ufffd\ufffd", "n": 2}]
+
+
+def test_a_column_is_the_one_named_or_a_usual_one() -> None:
+    assert find_column(None, ("text", "body"), ["n", "Body"], "a") == "Body"
+    assert find_column("n", ("text",), ["n"], "a") == "n"
+    with pytest.raises(DataError, match="a has no column x; it has: n"):
+        find_column("x", ("text",), ["n"], "a")
