@@ -122,8 +122,7 @@ class Arrivals:
             url = self.crawl.parse(link, base=base, encoding=page.charset or "utf-8")
         except BadUrl as e:
             key = key_of(link)
-            is_web = link.strip().lower().startswith(("http:", "https:", "//"))
-            if is_web and not self.frontier.is_known(key):
+            if not str(e).startswith("not http") and not self.frontier.is_known(key):
                 self.frontier.skip(key, link[:2000], "", entry.depth + 1, entry.id, str(e))
             return
         self.crawl.admit(url, "page", depth=entry.depth + 1, via=entry.id)

@@ -15,6 +15,7 @@ from scrapy.core.downloader.handlers.http11 import (
 from twisted.web._newclient import HEADER, STATUS
 
 MAX_HEAD_BYTES = 1 << 20
+IDLE_SECONDS = 15
 
 
 class BoundedProtocol(_LenientHTTP11ClientProtocol):
@@ -51,3 +52,4 @@ class BoundedDownloadHandler(HTTP11DownloadHandler):
     def __init__(self, crawler: Any):
         super().__init__(crawler)
         self._pool._factory = BoundedFactory
+        self._pool.cachedConnectionTimeout = IDLE_SECONDS  # many hosts must not use up the file handles

@@ -117,6 +117,9 @@ class Frontier:
         self.pending = Pending()
         self._seen: set[int] = set()
         (self._last_id,) = self.db.execute("SELECT coalesce(max(id), 0) FROM urls").fetchone()
+        (self.n_waiting,) = self.db.execute(
+            "SELECT count(*) FROM urls WHERE state IN ('queued', 'in flight')"
+        ).fetchone()
 
     def close(self) -> None:
         """Close the file, folding the write-ahead log into it."""
@@ -135,6 +138,7 @@ class Frontier:
 
     def add(self, url: Url, kind: Kind, depth: int, hops: int, via: int) -> Entry:
         """Queue an address that is not known yet."""
+        self.n_waiting += 1
         self._insert(url.key, url.text, url.host, kind, depth, hops, via, "queued", "")
         return Entry(self._last_id, url, kind, depth, hops, via)
 
@@ -171,6 +175,7 @@ class Frontier:
         """Note what became of an entry."""
         o = outcome
         self.pending.finished_ids[entry.id] = outcome
+        self.n_waiting -= o.state != "queued"
         self.pending.finished.append(
             (o.state, o.reason, attempts, o.http, o.bytes, o.seconds, o.digest, o.canonical, o.fetched,
              o.warc, o.offset, o.length, o.etag, o.modified, o.type, o.charset, entry.id)
@@ -180,9 +185,10 @@ class Frontier:
 
     def requeue(self, where: str, values: tuple[Any, ...]) -> list[str]:
         """Queue again, at once, what the SQL condition names; returns its hosts."""
-        hosts = [h for (h,) in self.db.execute(f"SELECT host FROM urls WHERE {where}", values)]
+        rows = self.db.execute(f"SELECT host, state FROM urls WHERE {where}", values).fetchall()
+        self.n_waiting += sum(state not in ("queued", "in flight") for _, state in rows)
         self.db.execute(f"UPDATE urls SET state='queued', reason='', digest=NULL WHERE {where}", values)
-        return hosts
+        return [host for host, _ in rows]
 
     # Questions
 
@@ -216,6 +222,10 @@ class Frontier:
             "SELECT state, reason, count(*) FROM urls GROUP BY state, reason ORDER BY 1, 2"
         )
         return {(state, reason): n for state, reason, n in rows}
+
+    def progress(self) -> dict[str, int]:
+        """Return how many addresses were seen, and how many of them still wait."""
+        return {"seen": self._last_id, "waiting": self.n_waiting}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield every address with what became of it, in the order in which they were seen."""

@@ -159,7 +159,8 @@ def _scrapy_settings(settings: CrawlSettings, resolver: Resolver) -> dict[str, A
         "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
         "DOWNLOAD_HANDLERS_BASE": {"http": http, "https": http},
         "CONCURRENT_REQUESTS": 0,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 1_000_000,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": settings.concurrency_per_host,
+        "REACTOR_THREADPOOL_MAXSIZE": min(64, max(10, settings.concurrency)),  # look-ups of names
         "DOWNLOAD_DELAY": 0,
         "DOWNLOAD_MAXSIZE": settings.max_bytes,
         "DOWNLOAD_WARNSIZE": 0,

@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from luban import __version__
-from luban import errors as known
+import luban.errors as known
 from luban.config import resolved
 from luban.data.crawl.frontier import Frontier
 from luban.data.crawl.process import REFUSED, STOPPED
@@ -69,8 +69,15 @@ def _user_agent(settings: CrawlSettings, log: Log) -> str:
         return settings.user_agent
     if not settings.contact:
         log.warn("crawl.contact is empty: site owners cannot reach you; set it to a page or a mailbox")
-        return f"Luban/{__version__}"
-    return f"Luban/{__version__} (+{settings.contact})"
+        return f"Luban/{_version()}"
+    return f"Luban/{_version()} (+{settings.contact})"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("luban")
+    except metadata.PackageNotFoundError:
+        return "source"
 
 
 # The process

@@ -152,13 +152,11 @@ class Crawl:
         self.hosts.empty(host)
         host.failures = 0
         self.commit()
-        self.frontier.db.execute(
+        done = self.frontier.db.execute(
             "UPDATE urls SET state=?, reason=? WHERE host=? AND state='queued'", (state, reason, host.name)
         )
+        self.frontier.n_waiting -= done.rowcount
 
     def progress(self) -> dict[str, int]:
-        """Return how many addresses are in each state."""
-        totals: dict[str, int] = {}
-        for (state, _), n in self.frontier.counts().items():
-            totals[state] = totals.get(state, 0) + n
-        return totals
+        """Return how many addresses were seen, how many wait, and how many pages are stored."""
+        return {"fetched": self.fetched, **self.frontier.progress()}

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("scrapy")
 pytest.importorskip("warcio")
 
+from luban.data.finding import find_places
 from tests.data.crawl.site import Answer, Pages, Site, links, serve
 
 N_PAGES = 40
@@ -124,6 +125,7 @@ def test_stopped_by_ctrl_c_and_then_killed_it_goes_on_and_fetches_no_stored_page
         n_asked = len(site.log)
         check_whole(start(site, out), site, out)  # a finished crawl is reused
         assert len(site.log) == n_asked
+    assert [place.path.name for place in find_places(out)] == ["crawl-00000.warc.gz"]
 
 
 @pytest.mark.slow
