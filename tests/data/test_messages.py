@@ -114,3 +114,42 @@ def test_the_same_talk_has_the_same_key_wherever_it_stands(tmp_path: Path) -> No
         tmp_path, {"messages": [ASKED, ANSWERED]}, {"instruction": "1+1?", "output": "2"}, {"prompt": "x", "response": "y"}
     ).kept  # fmt: skip
     assert a.key == b.key != c.key
+
+
+CALL = '{"name": "clock", "arguments": {"城市": "北京"}}'
+TOOL = {"role": "tool", "content": "12:00"}
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        [{"role": "tool_call", "content": CALL}],
+        [{"role": "function_call", "content": f"[{CALL}]"}],
+        [{"role": "assistant", "content": None, "tool_calls": [{"function": json.loads(CALL)}]}],
+        [{"role": "assistant", "content": None, "function_call": json.loads(CALL)}],
+    ],
+)
+def test_every_way_to_call_a_tool_is_the_assistants_message_with_the_call(
+    called: Any, tmp_path: Path
+) -> None:
+    (talk,) = read(tmp_path, {"messages": [ASKED, *called, TOOL, ANSWERED]}).kept
+    assert talk.messages[1]["role"] == "assistant"
+    assert talk.messages[1]["content"] == ""
+    (call,) = talk.messages[1]["tool_calls"]
+    assert call["function"] == {"name": "clock", "arguments": '{"城市": "北京"}'}
+
+
+def test_a_call_after_words_is_part_of_the_same_message(tmp_path: Path) -> None:
+    said = {"role": "assistant", "content": "I look."}
+    (talk,) = read(
+        tmp_path, {"messages": [ASKED, said, {"role": "tool_call", "content": CALL}, TOOL, ANSWERED]}
+    ).kept
+    assert [m["role"] for m in talk.messages] == ["user", "assistant", "tool", "assistant"]
+    assert talk.messages[1]["content"] == "I look."
+    assert len(talk.messages[1]["tool_calls"]) == 1
+
+
+def test_a_history_that_holds_no_texts_is_set_aside(tmp_path: Path) -> None:
+    row = {"instruction": "a", "output": "b", "history": [[1, 2]]}
+    found = read(tmp_path, {"messages": [ASKED, ANSWERED]}, row)
+    assert found.rejects[0]["reason"] == "history is no list of pairs"

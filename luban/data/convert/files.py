@@ -166,8 +166,8 @@ class _JsonList(_Lines):
         self._before = ",\n"
 
     def close(self) -> None:
-        """End the list."""
-        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
+        """End the list, which has at least one row."""
+        self._file.write("\n]\n")
         self._file.close()
 
 
