@@ -15,6 +15,7 @@ from luban.data.shards import Shard
 from luban.data.streams import Stream
 from luban.errors import DataError
 from luban.files import Manifest
+from luban.runner import input_key
 
 UNKNOWN = "unknown"
 TEXT_CHARS = 200
@@ -92,8 +93,10 @@ def documents_of(shards: Path) -> Path | None:
     if not given:
         return None
     folder = Path(given["path"])
-    manifest = Manifest.read(folder)
-    return folder if manifest and manifest.key == given["key"] and manifest.is_whole(folder) else None
+    try:
+        return folder if input_key(folder) == given["key"] else None
+    except DataError:  # gone, or not whole
+        return None
 
 
 def read_rows(folder: Path, rows: Iterable[int]) -> dict[int, Mapping[str, Any]]:

@@ -131,3 +131,31 @@ def test_a_missing_split_and_a_cut_file_are_named(inputs: dict[str, Path], tmp_p
     (tmp_path / "out" / "train.bin").write_bytes(data[:-2])
     with pytest.raises(DataError, match=r"train.bin has \d+ bytes, train.json says \d+"):
         open_shard(tmp_path / "out" / "train")
+
+
+def test_numbers_and_origins_of_documents_are_kept(inputs: dict[str, Path], tmp_path: Path) -> None:
+    scored = [{**row, "quality": i / 7, "source": f"s{i % 3}"} for i, row in enumerate(rows())]
+    write_documents(inputs["documents"], scored)
+    (tmp_path / "out").mkdir()
+    shard(ShardSettings(columns=("quality",)), inputs, tmp_path / "out", QUIET)
+    found = open_shard(tmp_path / "out" / "train")
+    assert found.column("quality").tolist() == [i / 7 for i in range(3, 23)]
+    assert [scored[row]["id"] for row, _ in found.rows()] == found.document_ids()
+    origins = found.origins()
+    assert [origins[line][0] for _, line in found.rows()] == [row["source"] for row in scored[3:]]
+    with pytest.raises(DataError, match=r"document d0 has source = 's0', which is no number"):
+        shard(ShardSettings(columns=("source",)), inputs, tmp_path / "out", QUIET)
+
+
+def test_an_error_in_reading_documents_ends_the_stage_with_nothing_written(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path):
+        yield rows()[5]
+        raise DataError("the folder is broken", fix="none")
+
+    monkeypatch.setattr(shards, "read_documents", broken)
+    monkeypatch.setattr(shards, "BATCH_CHARS", 1)
+    with pytest.raises(DataError, match="the folder is broken"):
+        run(inputs, tmp_path / "out")
+    assert not (tmp_path / "out" / "train.json").exists()
