@@ -128,16 +128,18 @@ uint8_t *put_utf8(uint32_t point, uint8_t *to) {
 void hash_exactly(const uint32_t *from, const uint32_t *end, std::vector<uint8_t> &room, uint8_t *hash, int size) {
     room.resize(4 * (end - from) + 4);
     uint8_t *to = room.data();
-    bool gap = false;
+    uint32_t gap = 1;  // without branches, as spaces cannot be foreseen
     for (; from < end; from++) {
-        if (*from & SPACE) {
-            gap = to != room.data();
-            continue;
+        const uint32_t space = (*from & SPACE) != 0, point = space ? ' ' : *from & FOLDED;
+        if (point < 0x80) {
+            *to = point;
+            to += 1 - (space & gap);
+        } else {
+            to = put_utf8(point, to);
         }
-        if (gap) *to++ = ' ';
-        gap = false;
-        to = put_utf8(*from & FOLDED, to);
+        gap = space;
     }
+    if (gap && to != room.data()) to--;
     blake2b(room.data(), to - room.data(), hash, size);
 }
 
