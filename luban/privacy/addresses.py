@@ -37,6 +37,7 @@ _BOX = re.compile(
     r"(?:\s{1,2}(?:APO|FPO|DPO) A[AEP] [0-9]{5})?"
 )
 _SHIP = re.compile(r"US(?:NV|NS|CGC|S) [A-Z][\w-]{1,24}\s{1,2}(?:APO|FPO|DPO) A[AEP] [0-9]{5}")
+_ORDINAL = ("st", "nd", "rd", "th")
 _SUFFIXES = tuple(
     "straße strasse straat str. gasse gata gatan vägen vej gade weg allee platz plein laan gracht katu "
     "tie utca".split()
@@ -77,13 +78,18 @@ _DISTRICT = re.compile(r"[\u4e00-\u9fff]{1,8}(?:区|县|旗|市|镇|乡)")
 
 def find_addresses(text: str, runs: Sequence[tuple[int, int]], has_han: bool) -> Iterator[Span]:
     """Yield street addresses and post boxes; `runs` are the text's digits."""
+    done = 0
     for start, end in runs:
         if end - start < 7:
             space = text.find(" ", end, end + 8)
-            if space > 0 and (text[space + 1 : space + 2].isupper() or text[space + 1 : space + 2].isdigit()):
+            if space > 0 and (
+                text[space + 1 : space + 2].isupper() or text[space + 3 : space + 5] in _ORDINAL
+            ):
                 yield from _english(text, start)
             if start and text[start - 1] == " " and end - start < 6 and not is_word(text, end):
-                yield from _continental(text, start, end)
+                for span in _continental(text, start, end, done):
+                    done = span.end
+                    yield span
     if " Box " in text or "BOX" in text or "Postbox" in text or "PSC " in text:
         for match in _BOX.finditer(text):
             if not match.group().startswith("Unit") or "Box" in match.group():
@@ -104,11 +110,12 @@ def _english(text: str, start: int) -> Iterator[Span]:
         yield Span(*match.span(), "address", "house number and street", 0.8 if named else 0.6)
 
 
-def _continental(text: str, start: int, end: int) -> Iterator[Span]:
-    before = max(0, start - 64)
+def _continental(text: str, start: int, end: int, done: int) -> Iterator[Span]:
+    before = max(done, start - 64)
+    is_year = end - start == 4 and text[start] in "12"
     if text.endswith(_SUFFIXES, before, start - 1):
         match, sure = _CONTINENTAL.search(text, before, start), 0.6
-    elif text[text.rfind(" ", before, start - 1) + 1].isupper():
+    elif not is_year and text[text.rfind(" ", before, start - 1) + 1].isupper():
         match, sure = _ROMANCE.search(text, before, start), 0.45
     else:
         return

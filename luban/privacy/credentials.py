@@ -41,7 +41,8 @@ _HEADERS = tuple(
     for name in ("earer", "Basic", "basic")
 )
 _ASCII = r"([\"'“`]?)([!#-&*+\--:=?-Z\\^_a-z|~]{6,256})([\"'”`]?)"
-_ASSIGNED = re.compile(r"[:=：是为]=?>?\s{0,4}" + _ASCII)
+_ASSIGNED = tuple(re.compile(sign + r"=?>?\s{0,4}" + _ASCII) for sign in ":=")
+_CHINESE_ASSIGNED = tuple(re.compile(sign + r"\s{0,4}" + _ASCII) for sign in "：是为")
 _SPOKEN = re.compile(" is " + _ASCII)
 _SPOKEN_OF = ("word", "key", "token", "ecret")
 _LONG = re.compile(r"[A-Za-z0-9_.:-]{10}")
@@ -65,9 +66,11 @@ _WALLETS = tuple(
 _OLD_WALLET = re.compile("[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![0-9A-Za-z])")
 
 
-def find_secrets(text: str, runs: Sequence[tuple[int, int]]) -> Iterator[Span]:
+def find_secrets(text: str, runs: Sequence[tuple[int, int]], has_han: bool) -> Iterator[Span]:
     """Yield keys, tokens, passwords and private keys; `runs` are the text's digits."""
-    tokens = " ".join(text[max(0, s - 48) : e + 48] for s, e in runs if _in_token(text, s, e))
+    tokens = " ".join(_tokens(text, runs))
+    if "AKIA" in text or "ASIA" in text:  # the one short enough to have no digit by chance
+        tokens += " AKIA ASIA"
     for name, marks, shape in _RULES if tokens else ():
         if any(mark in tokens for mark in marks):
             for match in shape.finditer(text):
@@ -78,7 +81,15 @@ def find_secrets(text: str, runs: Sequence[tuple[int, int]]) -> Iterator[Span]:
     if "-----BEGIN " in text:
         yield from _private_keys(text)
     if runs:
-        yield from _assigned(text)
+        yield from _assigned(text, has_han)
+
+
+def _tokens(text: str, runs: Sequence[tuple[int, int]]) -> Iterator[str]:
+    done = 0
+    for start, end in runs:
+        if start >= done and _in_token(text, start, end):
+            done = end + 256
+            yield text[max(0, start - 48) : done + 48]
 
 
 def _in_token(text: str, start: int, end: int) -> bool:
@@ -115,13 +126,14 @@ def _private_keys(text: str) -> Iterator[Span]:
             yield Span(begin.start(), done, "secret", "private key", 0.98)
 
 
-def _assigned(text: str) -> Iterator[Span]:
+def _assigned(text: str, has_han: bool) -> Iterator[Span]:
     for header in _HEADERS:
         for match in header.finditer(text):
             if _is_random(match.group(1), 3.2):
                 yield Span(*match.span(1), "secret", "authorisation header", 0.8)
-    for match in _ASSIGNED.finditer(text):
-        yield from _value(text, match, is_named=False)
+    for sign in (*_ASSIGNED, *_CHINESE_ASSIGNED) if has_han else _ASSIGNED:
+        for match in sign.finditer(text):
+            yield from _value(text, match, is_named=False)
     for match in _SPOKEN.finditer(text):
         if text.endswith(_SPOKEN_OF, 0, match.start()):
             yield from _value(text, match, is_named=True)

@@ -35,7 +35,14 @@ _AGE = re.compile(
     r"| years of age)"
 )
 _AGE_AFTER = re.compile(
-    r"\b(?:aged?|turned|turning|turns|[Aa]ge is|年龄)[:： ]{0,3}(?:is )?([0-9]{1,3})(?![0-9.,:/%-]|\w)"
+    r"(?:\b(?:[Aa]ged?|AGE|turned|turning|turns?|age is|I'm|I’m|I am|(?:s?he|who) is|s?he's)|年龄|现年"
+    r"|今年)[:： ]{0,3}(?:is )?([0-9]{1,3})"
+    r"(?=[.,;!?)，。；、\n]|\Z| (?:and|but|now|already|today|this|next|last)\b)"
+)
+_ANY_DATE = re.compile(
+    r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b|(?<=\b(?:in|of|an|by) )(?:1[5-9]|20)[0-9]{2}(?![0-9])"
+    r"|(?<=\b(?:since) )(?:1[5-9]|20)[0-9]{2}(?![0-9])|(?<=\ba )(?:1[5-9]|20)[0-9]{2}(?![0-9])"
+    r"|星期[一二三四五六日天]|[0-9]{4}年"
 )
 
 
@@ -51,6 +58,8 @@ def find_dates(text: str, types: frozenset[str], has_han: bool) -> Iterator[Span
     if "date" in types:
         for match in _dates(text, 0, len(text)):
             yield Span(*match.span(), "date", "date", 0.55)
+        for match in _ANY_DATE.finditer(text):
+            yield Span(*match.span(), "date", "day or year", 0.5)
     if "age" in types:
         yield from _ages(text)
 

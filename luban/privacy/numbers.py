@@ -25,13 +25,16 @@ _SAYS_PHONE = re.compile(
     r"\b(?:tel|te?le?phone|phone|mobile|cell|cell ?phone|fax|call(?:s|ed|ing)?|dial|ring|sms|whats ?app"
     r"|wechat"
     r"|reach|hotline|helpline|messages? to|answer(?:s|ed|ing)? at|text(?:ed)? (?:me|us|him|her|them)?|contact"
-    r"|ph|mob|handy|telefon|t[eé]l)\b|电话|手机|联系|致电|拨打|拨|传真|热线|来电|座机|固话|短信|微信|号码(?:是|为|[:：])",
+    r"|(?:my|his|her|their|our|your|home|work|office|emergency) numbers?|number is|new number|voicemail"
+    r"|landline"
+    r"|ph|mob|handy|telefon|t[eé]l)\b"
+    r"|电话|手机|联系|致电|拨打|拨|传真|热线|来电|座机|固话|短信|微信|号码(?:是|为|[:：])",
     re.I,
 )
 _SAYS_OTHER = re.compile(
     r"(?:\b(?:order|isbn|issn|invoice|serial|tracking|version|doi|patent|item|model|part|sku"
     r"|ref(?:erence)?|ticket|case"
-    r"|account|batch|arxiv|pmid|oclc|iso|rfc|grant|barcode|id)\b|订单|单号|编号|流水|快递|运单|股票|序列|票号|工号|学号"
+    r"|licen[cs]e|passport|security|policy|member|card|account|batch|arxiv|pmid|oclc|iso|rfc|grant|barcode|id)\b|订单|单号|编号|流水|快递|运单|股票|序列|票号|工号|学号"
     r"|案号|批号|条码|专利|货号|型号|准考证|账号|卡号)[^0-9,，。;；\n]{0,14}\Z|[$€£¥￥#]\s?\Z|ISBN[^\n]{0,12}\Z",
     re.I,
 )
@@ -80,6 +83,7 @@ _PHONES: tuple[tuple[str, float, re.Pattern[str]], ...] = tuple(
             r"| - ))[0-9](?:[ -]?[0-9]){4,8}" + _STOP),
     )
 )  # fmt: skip
+ANY = "number after a word"
 _ANY_PHONE = re.compile(
     r"(?<![0-9A-Za-z])\+?\(?[0-9](?:[ .()/\u00a0\u2010-\u2014-]{0,2}[0-9]){6,14}(?:,? ?(?:x|ext\.?"
     r"|转) ?[0-9]{1,6})?(?![0-9A-Za-z])"
@@ -162,7 +166,7 @@ def _phones(text: str, start: int, end: int) -> Iterator[Span]:
             if match.start() >= end:
                 break
             if not _DATE.match(match.group()) and not _DOTTED.match(match.group()):
-                yield from _judged(text, match, "number after a word", 0.6)
+                yield from _judged(text, match, ANY, 0.6)
 
 
 def _widened(text: str, start: int) -> int:
@@ -176,8 +180,9 @@ def _judged(text: str, match: re.Match[str], rule: str, sure: float) -> Iterator
     start, end = match.span()
     if text[start] == "(" and ")" not in match.group():
         start += 1
-    if says(_SAYS_PHONE, text, start):
+    is_other = rule != "international" and says(_SAYS_OTHER, text, start, 24)
+    if says(_SAYS_PHONE, text, start) and not (is_other and rule == ANY):
         sure = min(0.95, sure + 0.2)
-    elif rule != "international" and says(_SAYS_OTHER, text, start, 24):
+    elif is_other:
         sure = 0.3
     yield Span(start, end, "phone", rule, sure)

@@ -129,6 +129,7 @@ def _ipv6(text: str) -> Iterator[Span]:
         run = _HEX_RUN.match(text, start)
         if run is None or is_word(text, start - 1) or is_word(text, run.end()):
             continue
+        end = run.end()
         value = run.group()
         value = value[:-1] if value.endswith(":") and not value.endswith("::") else value
         try:

@@ -83,7 +83,7 @@ def _companies(text: str, runs: Runs) -> Iterator[Span]:
 def _plates(text: str, runs: Runs) -> Iterator[Span]:
     for start, _ in runs:
         before = text[start - 1] if start else ""
-        if not (before.isupper() or before in "·•.-" or (before == " " and text[start - 2].isupper())):
+        if not (before.isupper() or before in "·•" or (before in " .-" and text[start - 2].isupper())):
             continue
         first = next((i for i in range(start - 1, max(-1, start - 8), -1) if text[i] in _PROVINCES), -1)
         match = _PLATE.match(text, first) if first >= 0 else None

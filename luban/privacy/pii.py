@@ -32,7 +32,7 @@ MORE_TYPES = ("url", "date", "age")
 """What is only found when asked for by name: alone they name nobody, and clean text is full of them."""
 MIN_CONFIDENCE = 0.5
 
-_HAN = re.compile("[\u4e00-\u9fff]")
+_HAN = re.compile("[\u4e00-\u9fff０-９＠]")
 _WIDE = re.compile("[０-９＠Ａ-Ｚａ-ｚ]")
 _NARROW = {
     wide: wide - 0xFEE0 for wide in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
@@ -49,9 +49,10 @@ def find_personal_data(
     [Span(start=5, end=17, type='phone', rule='Chinese landline', confidence=0.95)]
     """
     wanted = frozenset(check_types(TYPES if types is None else types))
-    if not text.isascii() and _WIDE.search(text):
+    has_han = not text.isascii() and _HAN.search(text) is not None
+    if has_han and _WIDE.search(text):
         text = text.translate(_NARROW)  # one character for one: places stay
-    return without_overlaps(s for s in _candidates(text, wanted) if s.confidence >= min_confidence)
+    return without_overlaps(s for s in _candidates(text, wanted, has_han) if s.confidence >= min_confidence)
 
 
 def mask(
@@ -85,9 +86,8 @@ def check_types(types: Collection[str]) -> tuple[str, ...]:
     return tuple(types)
 
 
-def _candidates(text: str, types: frozenset[str]) -> Iterator[Span]:
+def _candidates(text: str, types: frozenset[str], has_han: bool) -> Iterator[Span]:
     runs = digit_runs(text)
-    has_han = not text.isascii() and _HAN.search(text) is not None
     if "email" in types:
         yield from find_emails(text)
     if "url" in types:
@@ -95,7 +95,7 @@ def _candidates(text: str, types: frozenset[str]) -> Iterator[Span]:
     if "url_secret" in types:
         yield from find_url_secrets(text)
     if "secret" in types:
-        yield from find_secrets(text, runs)
+        yield from find_secrets(text, runs, has_han)
     if "person" in types:
         yield from find_names(text, has_han)
     if not runs:

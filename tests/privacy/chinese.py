@@ -17,7 +17,9 @@ PLACES = [
 ]  # fmt: skip
 ROADS = "中山路 人民大街 解放路 文三路 科技园路 学府路 和平里东街 长江大道 建设路 友谊巷 香港中路 翠湖南路".split()
 ESTATES = "阳光花园 锦绣家园 翠园小区 滨江公寓 金桂苑 紫荆小区".split()
-SURNAMES = "王 李 张 刘 陈 杨 黄 赵 吴 周 徐 孙 马 朱 胡 郭 何 林 高 罗 欧阳 诸葛 司马 郑 谢 韩 唐 冯 曹 彭".split()
+SURNAMES = (
+    "王 李 张 刘 陈 杨 黄 赵 吴 周 徐 孙 马 朱 胡 郭 何 林 高 罗 欧阳 诸葛 司马 郑 谢 韩 唐 冯 曹 彭".split()
+)
 GIVEN = "伟 芳 娜 敏 静 强 磊 洋 艳 勇 军 杰 娟 涛 明 超 秀兰 霞 平 刚 桂英 志强 建国 晓梅 子涵 雨桐 浩然 欣怡".split()
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 WIDE = str.maketrans("0123456789", "０１２３４５６７８９")
@@ -94,7 +96,9 @@ def plate(r: random.Random) -> str:
 def key(r: random.Random) -> str:
     letters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
     body = "".join(r.choice(letters) for _ in range(36))
-    return r.choice(["gh" + "p_" + body, "AK" + "IA" + body[:16].upper().replace("_", "A"), "sk" + "-" + "7" + body])
+    return r.choice(
+        ["gh" + "p_" + body, "AK" + "IA" + body[:16].upper().replace("_", "A"), "sk" + "-" + "7" + body]
+    )
 
 
 def password(r: random.Random) -> str:
@@ -110,7 +114,9 @@ def broken(make: Callable[[random.Random], str]) -> Callable[[random.Random], st
     def spoilt(r: random.Random) -> str:
         value = make(r)
         last = value[-1].upper()
-        return value[:-1] + r.choice([c for c in "0123456789" if c != last and not (last == "X" and c == "X")])
+        return value[:-1] + r.choice(
+            [c for c in "0123456789" if c != last and not (last == "X" and c == "X")]
+        )
 
     return spoilt
 
