@@ -21,6 +21,7 @@ PLANTED = "planted.jsonl"
 
 _TOKEN = re.compile(r"\w+|\W+")
 _WORD = re.compile(r"\w+")
+_HAN = re.compile("[\u4e00-\u9fff]")
 _MARKUP = re.compile(r"<[^>]*>|^[.'][A-Za-z\\][^ \n]* ?|\\f[BIRP]|\\-", re.M)
 
 
@@ -87,7 +88,8 @@ def _passages(sources: Sequence[Path], rng: random.Random, *, chinese: bool) -> 
             text = _MARKUP.sub("", _read(path))
             while len(text) >= CHARS[0]:
                 cut = int(rng.uniform(CHARS[0] / 3, CHARS[1] / 6) if chinese else rng.uniform(*CHARS))
-                yield text[:cut]
+                if not chinese or 2 * len(_HAN.findall(text[:cut])) > cut:  # else it is cut into words
+                    yield text[:cut]
                 text = text[cut:]
 
 
