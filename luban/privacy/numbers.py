@@ -134,7 +134,7 @@ def _id_cards(text: str, start: int, end: int) -> Iterator[Span]:
 def _cards(text: str, start: int, end: int) -> Iterator[Span]:
     for match in _CARD.finditer(text, start, end + 1):
         digits = _NOT_DIGIT.sub("", match.group())
-        if not passes_luhn(digits) or len(set(digits)) < 3:
+        if not passes_luhn(digits) or len(set(digits)) < 2:
             continue
         named = says(_SAYS_CARD, text, match.start())
         if named and (is_issued_card(digits) or is_maestro(digits) or len(digits) >= 13):

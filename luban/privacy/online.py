@@ -72,7 +72,7 @@ def find_url_secrets(text: str) -> Iterator[Span]:
     for match in _URL.finditer(text):
         user = _USERINFO.match(text, match.start(), match.end())
         if user:
-            yield Span(*user.span(1), "url_secret", "user in url", 0.9)
+            yield Span(*user.span(1), "url_secret", "user in url", 0.97)
         for query in _QUERY.finditer(text, match.start(), match.end()):
             sure = 0.8 if any(c.isdigit() for c in query.group(1)) else 0.4
             yield Span(*query.span(1), "url_secret", "token in url", sure)
