@@ -93,7 +93,7 @@ FORMATS: Mapping[str, Format] = {
         None,
         "messages",
         "messages in which a call is a turn of the role tool_call",
-        "ids of calls; calls in a row are one turn; the spacing of their JSON",
+        "ids of calls; calls in a row are one turn; the spacing of their JSON; an empty list of tools",
     ),
     "sharegpt": Format(
         None,
