@@ -119,6 +119,13 @@ def test_names_of_encodings_are_pythons() -> None:
     assert guess(TRADITIONAL.encode("big5")) == "big5hkscs"
 
 
+def test_what_is_likely_decides_where_a_few_characters_do_not() -> None:
+    few = "市場".encode("euc_jp")
+    assert guess(few) == "gb18030"
+    assert guess(few, "euc_jp") == "euc_jp"
+    assert guess(SIMPLIFIED.encode("gb18030"), "euc_jp") == "gb18030"
+
+
 def test_packed_text_is_opened_as_a_text_file(tmp_path: Path) -> None:
     text = SIMPLIFIED.replace("\n", "\r\n")
     for suffix, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):

@@ -44,6 +44,8 @@ def test_a_huge_line_is_passed_over_in_pieces_and_the_next_is_read() -> None:
     found = lines(data, max_bytes=100)
     assert (found[0], found[2]) == ({"text": "a"}, {"text": "b"})
     assert str(found[1]) == "a line of more than 0.0001 MB"
+    places = [place for place, _, _ in json_lines(io.BytesIO(data), 100)]
+    assert places == [0, 14, data.index(b'{"text": "b"}')]
 
 
 @pytest.mark.parametrize(

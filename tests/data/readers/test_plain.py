@@ -71,6 +71,9 @@ def test_program_code_has_its_language_and_the_nearest_licence(tmp_path: Path) -
     (tmp_path / "Makefile").write_text("all:\n")
     (tmp_path / "lib" / "b.RS").write_text("fn main() {}")
     (tmp_path / "README").write_text("read me")
+    for name in ("lib/deep/c.go", "other/d.c"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("code")
     documents, rejects = read(tmp_path)
     assert rejects == []
     assert [(d.source, d.licence, d.extra.get("code_language")) for d in documents] == [
@@ -78,6 +81,8 @@ def test_program_code_has_its_language_and_the_nearest_licence(tmp_path: Path) -
         ("README", "Apache-2.0", None),
         ("a.py", "Apache-2.0", "Python"),
         ("lib/b.RS", "GPL-3.0", "Rust"),
+        ("lib/deep/c.go", "GPL-3.0", "Go"),
+        ("other/d.c", "Apache-2.0", "C"),
     ]
 
 

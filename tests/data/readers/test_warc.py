@@ -89,3 +89,11 @@ def test_a_broken_archive_keeps_what_came_before(tmp_path: Path) -> None:
     documents, rejects = read(tmp_path)
     assert len(documents) >= 2
     assert {file for file, _, _ in rejects} == {"a.warc.gz", "b.warc", "c.warc", "d.warc"}
+
+
+def test_a_page_that_ends_early_is_no_document(tmp_path: Path) -> None:
+    whole = response(b"<p>good</p>") + response(b"<p>" + b"long " * 50 + b"</p>")
+    (tmp_path / "a.warc").write_bytes(whole[:-40])
+    documents, rejects = read(tmp_path)
+    assert [d.text for d in documents] == ["<p>good</p>"]
+    assert rejects[0][1:] == (2, "https://example.org/a: it ends 36 bytes early")
