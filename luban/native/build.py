@@ -87,7 +87,7 @@ def _library_or_none() -> ctypes.CDLL | None:
     try:
         return load(home_folder() / "native")
     except BuildError as e:
-        Log().warn(f"decoding and training go through PyTorch alone, which is slower: {e}")
+        Log().warn(f"no native code, so that decoding, training and cleaning are slower: {e}")
         return None
 
 

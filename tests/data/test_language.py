@@ -57,9 +57,10 @@ def test_one_word_in_the_script_of_one_language_tells_it(word: str, language: st
 
 
 @pytest.mark.parametrize(
-    ("word", "language"), [("everything", "en"), ("Entscheidung", "de"), ("maintenant", "fr")]
+    ("word", "language"),
+    [("residential", "en"), ("budget speech", "en"), ("protège", "fr"), ("посетители требовали", "ru")],
 )
-def test_one_word_falls_to_no_rare_language(word: str, language: str) -> None:
+def test_a_word_or_two_fall_to_no_rare_language(word: str, language: str) -> None:
     assert detect_language(word) == language
 
 
