@@ -8,7 +8,7 @@ from typing import Any
 
 from luban.data.engine import open_engine
 from luban.data.extract import ExtractMainText
-from luban.data.normalise import RepairUnicode, TidyWhitespace
+from luban.data.normalise import normalise_steps
 from luban.data.quality.rules import quality_steps
 from luban.data.raw import ReadRaw, read_raw
 from luban.data.settings import CleanSettings
@@ -24,9 +24,8 @@ Transform = Callable[[Document], "Document | Drop"]
 def transforms(settings: CleanSettings) -> list[Any]:
     """Return the steps in order; each has a `name` and maps a document to a document or a Drop."""
     return [
-        ExtractMainText(),
-        RepairUnicode(),
-        TidyWhitespace(),
+        ExtractMainText(settings.extractor, settings.markdown, settings.max_page_chars),
+        *normalise_steps(settings.normalise),
         *quality_steps(settings),
     ]
 

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 from unicodedata import is_normalized, normalize
 
+from luban.data.chinese_script import ConvertChinese
 from luban.data.extras import load_extra
 from luban.data.mojibake import BROKEN, CHINESE_SIGN, SIGN_START, repair_chinese
+from luban.data.settings import NormaliseSettings
+from luban.data.typography import PlainTypography
 from luban.records import Document, Drop
 
 Form = Literal["NFC", "NFKC"]
@@ -47,6 +50,16 @@ _ODD_SPACES = "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\
 _ODD_SPACE = re.compile(f"[{_ODD_SPACES}]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _HYPHEN_END = re.compile("(?<=[a-zß-öø-ÿ])[-\u2010]\n[ \t]*(?=[a-zß-öø-ÿ])")
+
+
+def normalise_steps(settings: NormaliseSettings) -> list[Any]:
+    """Return the steps that bring texts into one form, in order; what is not asked for is left out."""
+    steps: list[Any] = [RepairUnicode(settings.form, settings.max_broken)]
+    if settings.narrow or settings.plain_marks:
+        steps.append(PlainTypography(settings.narrow, settings.plain_marks))
+    if settings.chinese_script != "keep":
+        steps.append(ConvertChinese(settings.chinese_script))
+    return [*steps, TidyWhitespace(settings.join_hyphens)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,35 @@ class CollectSettings(ReadSettings):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NormaliseSettings:
+    """One form for every text. Mojibake, hidden characters and line ends are always put right."""
+
+    form: Literal["NFC", "NFKC"] = "NFC"
+    """Unicode form: composed, or with wide letters, ligatures and circled digits made plain too."""
+    chinese_script: Literal["keep", "simplified", "traditional"] = "keep"
+    """Write Chinese in one script, traditional as in Taiwan (extra `chinese`)."""
+    narrow: bool = False
+    """Make full-width letters and digits half-width; Chinese punctuation stays."""
+    plain_marks: bool = False
+    """Make curly quotes, dashes and dots ASCII, but not beside Chinese characters."""
+    join_hyphens: bool = False
+    """Join words that a line's end broke, as in text from pdf files."""
+    max_broken: Share = 0.02
+    """Drop documents with a larger share of characters that are lost for good (U+FFFD, 锟斤拷)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CleanSettings(ReadSettings):
     """Raw files to clean documents: how to read them, and what is too poor to keep."""
 
+    extractor: Literal["precise", "bulk"] = "precise"
+    """How the main text of pages is found: precisely, or some six times faster with more scraps."""
+    markdown: bool = False
+    """Mark the headings, code, tables and emphasis of pages as markdown."""
+    max_page_chars: Count = 10_000_000
+    """Drop larger pages; those above 1.5 million characters are read by the bulk extractor."""
+    normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
+    """One form for every text."""
     languages: tuple[str, ...] = ()
     """Keep only these languages, as ISO 639-1 codes; empty keeps all."""
     language_model: Literal["langid", "fasttext"] = "langid"

@@ -3,7 +3,14 @@ import random
 
 import pytest
 
-from luban.data.normalise import RepairUnicode, TidyWhitespace, repair_unicode, tidy_whitespace
+from luban.data.normalise import (
+    RepairUnicode,
+    TidyWhitespace,
+    normalise_steps,
+    repair_unicode,
+    tidy_whitespace,
+)
+from luban.data.settings import NormaliseSettings
 from luban.records import Document, Drop
 
 ftfy = pytest.importorskip("ftfy", reason="ftfy is not installed")
@@ -121,3 +128,12 @@ def test_normalising_twice_is_normalising_once() -> None:
         again = tidy_whitespace(repair_unicode(once))
         assert tidy_whitespace(once) == once
         assert again == once or "&" in once, ascii((text, once, again))
+
+
+def test_only_the_steps_that_are_asked_for_are_taken() -> None:
+    def names(**settings: object) -> list[str]:
+        return [step.name for step in normalise_steps(NormaliseSettings(**settings))]  # type: ignore[arg-type]
+
+    assert names() == ["unicode", "whitespace"]
+    everything = names(narrow=True, chinese_script="simplified", form="NFKC", join_hyphens=True)
+    assert everything == ["unicode", "typography", "chinese script", "whitespace"]
