@@ -13,9 +13,9 @@ from luban.errors import ConfigError
 from luban.privacy.addresses import find_addresses
 from luban.privacy.credentials import find_secrets, find_wallets
 from luban.privacy.dates import find_dates
+from luban.privacy.digits import find_numbers
 from luban.privacy.masking import MODES, Masker
 from luban.privacy.names import find_names
-from luban.privacy.numbers import find_numbers
 from luban.privacy.online import find_addresses_of_machines, find_emails, find_url_secrets, find_urls
 from luban.privacy.papers import find_papers
 from luban.privacy.spans import Span, digit_runs, without_overlaps
