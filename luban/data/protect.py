@@ -18,8 +18,7 @@ from luban.data.steps import Steps, check_count, read_folder, write_rows
 from luban.errors import ConfigError
 from luban.files import hash_bytes
 from luban.log import Log
-from luban.privacy.masking import Masker
-from luban.privacy.pii import check_types, find_personal_data
+from luban.privacy.pii import Masker, check_types, find_personal_data
 from luban.records import Document, Drop
 
 MIN_KEY_CHARS = 16
