@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("duckdb")
 
+from luban.data import documents, local_engine
 from luban.data.dedup import dedup
 from luban.data.documents import read_documents, write_documents
 from luban.data.near import near_clusters
@@ -47,7 +48,7 @@ def run_folder(tmp_path: Path, folder: Path, *olds: Path, **changes: Any) -> dic
     out = tmp_path / "out"
     out.mkdir(parents=True)
     inputs = {"documents": folder, **{f"index:{i}": old for i, old in enumerate(olds)}}
-    return dedup(DedupSettings(workers=1, **changes), inputs, out, Log(quiet=True))
+    return dedup(DedupSettings(**{"workers": 1, **changes}), inputs, out, Log(quiet=True))
 
 
 def kept(tmp_path: Path) -> dict[str, str]:
@@ -189,6 +190,29 @@ def test_what_comes_in_stays_or_has_a_line_that_says_why(
     steps = facts["funnel"]
     assert all(one["documents_out"] == two["documents_in"] for one, two in itertools.pairwise(steps))
     assert all(one["bytes_out"] == two["bytes_in"] for one, two in itertools.pairwise(steps))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_workers_and_clusters_decide_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, engine: str
+) -> None:
+    if engine == "ray":
+        request.getfixturevalue("ray_cluster")
+    monkeypatch.setattr(local_engine, "FIRST_BYTES", 100)
+    monkeypatch.setattr(documents, "GROUP_ROWS", 40)
+    notice = "All rights are reserved by the owners."
+    texts = [
+        f"{notice}\n{text}" for text in [*family(6, 60, chinese=False), *family(7, 60, chinese=True), ""]
+    ]
+    folder = folder_of(tmp_path / "documents", texts)
+    found = []
+    for name, where in (("one", {"workers": 1}), ("many", {"workers": 2, "engine": engine})):
+        facts = run_folder(tmp_path / name, folder, lines="all", substring_bytes=60, **where)
+        rows = list(read_documents(tmp_path / name / "out"))
+        found.append((rows, dropped(tmp_path / name), facts["counts"], facts["drops"]))
+    assert found[0] == found[1]
+    assert found[0][2]["documents_dropped"] > 30
 
 
 def test_no_documents_at_all_are_no_fault(tmp_path: Path) -> None:
