@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "native": set(),
     "privacy": set(),
     "report": set(),
-    "data": {"privacy.pii", "privacy.protect", "tokenizer", "native"},
+    "data": {"privacy.pii", "privacy.masking", "tokenizer", "native"},
     "annotate": {"data"},
     "train": {"optim", "native"},
     "generate": {"models", "tokenizer", "native"},
