@@ -208,7 +208,7 @@ def _ids_if_proper(vocab: Mapping[str, int], pairs: Sequence[tuple[str, ...]]) -
     before = -1
     for a, b in pairs:
         made = vocab.get(a + b, -1)
-        if a not in known or b not in known or a + b in known or made <= before:
+        if a not in known or b not in known or made <= before:
             return None
         known[a + b] = before = made
     return lacking | {bytes(BYTES[c] for c in token): id for token, id in known.items()}
