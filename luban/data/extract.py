@@ -31,7 +31,7 @@ _INLINE = frozenset(
     + ("q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr")
 )
 _WIDE = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]"
-_WIDE_BREAK = re.compile(rf"(?<={_WIDE})[ \t\r]*\n[ \t\r]*(?={_WIDE})")
+_WIDE_BREAK = re.compile(rf"\n(?<={_WIDE}\n)[ \t]*(?={_WIDE})")
 _NESTING = re.compile(
     "<(/?)(?:div|span|ul|ol|table|section|article|blockquote|center|font|b|i|em|strong)[\\s>]", re.I
 )
@@ -128,9 +128,10 @@ def _precise_blocks(html: str, markdown: bool) -> list[Block]:
 def _prepared(html: str) -> str:
     if 'id="js_content"' in html:
         html = _HIDDEN_ARTICLE.sub(r"\1", html)  # WeChat hides its articles until a script shows them
-    if "<pre" in html:
+    if "<pre" in html or not ("。" in html or "，" in html):
         return html
-    return _WIDE_BREAK.sub("", html)  # a broken line is a space, but not between Chinese characters
+    # A line's end is a space, but not between Chinese characters.
+    return _WIDE_BREAK.sub("", html.replace("\r\n", "\n"))
 
 
 def _name_paragraphs(tree: Any) -> None:
