@@ -84,7 +84,7 @@ def train(
       luban train --task classify --data rows.jsonl.gz --out runs/x
       luban train --task classify --data a.csv --eval b.csv --model FOLDER --set train.lr=2e-5 --out runs/x
       luban train --task pretrain --data data/shards --out runs/lm --set train.steps=500
-      luban train --task pretrain --data data/en --data data/zh --set train.mixture.temperature=3 --out runs/lm
+      luban train --task pretrain --data en --data zh --out runs/lm --set train.mixture.temperature=3
       luban train --task chat --data talks.jsonl.gz --model FOLDER --method lora --out runs/chat
       luban train --task vectors --data texts/ --data more.txt.gz --out runs/words
     """
