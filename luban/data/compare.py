@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luban.data.clusters import Orders
 from luban.data.engine import ORDER, Table
@@ -16,7 +16,7 @@ from luban.data.extras import load_extra
 from luban.files import disk_errors
 from luban.native import minhash
 
-PAIRS = 1 << 16  # compared at a time
+PAIRS = 1 << 12  # compared at a time
 
 
 def write_sets(tables: Iterable[Table], folder: Path) -> None:
@@ -65,13 +65,20 @@ class Compare:
 
     def __call__(self, table: Table) -> Table:
         """Return the pairs with a column jaccard."""
-        sets, orders, bounds = _load(self.folder)
+        mapped, orders, bounds = _load(self.folder)
+        sets = np.frombuffer(mapped, np.uint32)
         sides = [np.searchsorted(orders, table.column(name).to_numpy()) for name in ("left", "right")]
         found = minhash.jaccard(sets, bounds, np.stack(sides, axis=1))
+        mapped.madvise(mmap.MADV_DONTNEED)  # else the whole file would stay in this process's memory
         return table.append_column("jaccard", load_extra("pyarrow").array(found))
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path) -> tuple[NDArray[np.uint32], Orders, Orders]:
-    sets = np.memmap(folder / "sets.u32", np.uint32, "r")
-    return sets, np.load(folder / "orders.npy", mmap_mode="r"), np.load(folder / "bounds.npy")
+def _load(folder: Path) -> tuple[mmap.mmap, Orders, Orders]:
+    with (folder / "sets.u32").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return (
+        mapped,
+        np.load(folder / "orders.npy", mmap_mode="r"),
+        np.load(folder / "bounds.npy", mmap_mode="r"),
+    )

@@ -144,9 +144,20 @@ def test_new_documents_beside_an_index_fare_as_all_at_once(tmp_path: Path, chine
 
 def test_a_new_document_joins_the_cluster_of_an_old_one(tmp_path: Path) -> None:
     run(tmp_path / "old", [LONG, RELATED])
-    folder = folder_of(tmp_path / "new", [RELATED.replace("word40", "x"), "nothing like it"], first=2)
-    run_folder(tmp_path / "then", folder, tmp_path / "old" / "out", threshold=0.99)
-    assert kept(tmp_path / "then") == {"d2": "d0", "d3": "d3"}
+    new = [RELATED.replace("word40", "x"), "nothing like it", LONG.replace("word50", "x")]
+    folder = folder_of(tmp_path / "new", new, first=2)
+    facts = run_folder(tmp_path / "then", folder, tmp_path / "old" / "out", threshold=0.99)
+    assert kept(tmp_path / "then") == {"d2": "d0", "d3": "d3", "d4": "d0"}
+    assert facts["counts"]["clusters"] == 2
+
+
+def test_old_folders_are_kept_as_they_are_though_they_repeat_each_other(tmp_path: Path) -> None:
+    run(tmp_path / "one", [LONG])
+    other = folder_of(tmp_path / "two-raw", [SIMILAR], first=1)
+    run_folder(tmp_path / "two", other)
+    alike = folder_of(tmp_path / "new", [SIMILAR.replace("word50", "x").replace("word12 ", "")], first=2)
+    run_folder(tmp_path / "three", alike, tmp_path / "one" / "out", tmp_path / "two" / "out", threshold=0.85)
+    assert dropped(tmp_path / "three")["d2"]["duplicate_of"] == "d1"
 
 
 def test_an_index_of_other_settings_is_refused(tmp_path: Path) -> None:

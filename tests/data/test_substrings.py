@@ -65,15 +65,18 @@ def test_shorter_spans_stay(tmp_path: Path) -> None:
     assert [row["text"] for row in read_documents(tmp_path / "out")] == texts
 
 
-def test_a_span_shared_with_a_later_document_than_the_first_is_found_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_span_is_found_beside_a_document_with_a_shorter_part_of_it(tmp_path: Path, place: int) -> None:
     rng = random.Random(5)
     passage = prose(rng, 300, chinese=False)
-    texts = [passage[100:170] + prose(rng, 400, chinese=False)]  # too short a part to be removed
-    texts += [prose(rng, 400, chinese=False) + passage, passage + prose(rng, 400, chinese=False)]
+    texts = [prose(rng, 400, chinese=False) + passage, passage + prose(rng, 400, chinese=False)]
+    for start in range(0, 190, 4):  # every fingerprint stands in a part too short to be removed
+        texts.insert(place, passage[start : start + 114] + prose(rng, 400, chinese=False))
     run(tmp_path, texts, substring_bytes=120)
-    found = [row["text"] for row in read_documents(tmp_path / "out")]
-    assert found[:2] == texts[:2]
-    assert longest_shared(found[1], found[2]) < 120
+    found = {row["id"]: row["text"] for row in read_documents(tmp_path / "out")}
+    whole = next(i for i, text in enumerate(texts) if text.endswith(passage))
+    assert found[f"d{whole}"] == texts[whole]
+    assert longest_shared(texts[whole], found[f"d{len(texts) - 1}"]) < 120
 
 
 def test_a_document_with_nothing_of_its_own_is_dropped_with_a_reason(tmp_path: Path) -> None:
