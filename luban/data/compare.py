@@ -73,6 +73,11 @@ class Compare:
         return table.append_column("jaccard", load_extra("pyarrow").array(found))
 
 
+def let_go() -> None:
+    """Close what this process holds open: a file that was deleted would still take the disk's space."""
+    _load.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> tuple[mmap.mmap, Orders, Orders]:
     with (folder / "sets.u32").open("rb") as file:

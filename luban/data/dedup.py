@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from luban.data import compare, substrings
 from luban.data.clusters import Orders, Pairs, duplicates, join
 from luban.data.dedup_index import INDEX, index_writer, open_indexes, read_index
 from luban.data.dedup_work import Signed, Work, save, shifted, sign_all
@@ -142,6 +143,8 @@ def _scratch(out: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        compare.let_go()
+        substrings.let_go()
         shutil.rmtree(folder, ignore_errors=True)
 
 

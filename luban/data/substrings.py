@@ -271,6 +271,11 @@ def _whole_characters(raw: Bytes, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
+def let_go() -> None:
+    """Close what this process holds open: a file that was deleted would still take the disk's space."""
+    _load_texts.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _load_texts(folder: Path) -> tuple[NDArray[np.uint8], Orders, Orders]:
     texts = np.memmap(folder / "texts", np.uint8, "r")

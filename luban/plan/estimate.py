@@ -16,7 +16,7 @@ from luban.runner import Plan
 TRAINING = ("pretrain", "classify", "chat")
 SECONDS_PER_MEGABYTE = {
     "clean": 1.0,
-    "dedup": 0.4,
+    "dedup": 0.06,
     "split": 0.1,
     "tokenizer": 1.5,
     "shard": 0.7,
