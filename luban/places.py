@@ -15,7 +15,9 @@ from luban.files import hash_bytes
 ROOT = Path(__file__).parent
 BUNDLED = ROOT / "bundled"
 _HUB = "luban.data.readers.hub"  # named, not imported: it needs more than this module may know
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+luban(?:\.([\w.]+))?(?:\s+import\s+\(?([\w, \n]+))?", re.M)
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from|import)[ \t]+luban(?:\.([\w.]+))?(?:[ \t]+import[ \t]+(\([^)]*\)|[\w, \t]+))?", re.M
+)
 
 
 def home_folder() -> Path:
@@ -69,7 +71,7 @@ def code_version(module: str) -> str:
         for package, names in _IMPORT.findall(text):
             target = f"luban.{package}" if package else "luban"
             waiting.append(target)
-            waiting += [f"{target}.{n.strip()}" for n in names.split(",") if n.strip().isidentifier()]
+            waiting += [f"{target}.{name}" for name in re.findall(r"(?:^|[(,])\s*(\w+)", names)]
     return hash_bytes("".join(f"{n}{seen[n]}" for n in sorted(seen)).encode())
 
 

@@ -32,6 +32,21 @@ def test_code_version_follows_every_import_however_deep(house: Path) -> None:
     assert version() != before
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "from luban.one import p\nfrom luban.two import q\nfrom luban.b import x\n",
+        "from luban.room import (\n    other as some,\n    deep,\n)\n",
+        "import luban.one\nimport luban.b\n",
+    ],
+)
+def test_code_version_follows_imports_that_stand_one_below_the_other(house: Path, lines: str) -> None:
+    (house / "a.py").write_text(lines)
+    before = version()
+    (house / "b.py").write_text("x = 2\n")
+    assert version() != before
+
+
 def test_code_version_ignores_code_that_is_not_reached(house: Path) -> None:
     before = version()
     (house / "other.py").write_text("y = 2\n")

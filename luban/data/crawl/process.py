@@ -145,7 +145,8 @@ def _listen(loop: Loop) -> None:
 
 def _scrapy_settings(settings: CrawlSettings, resolver: Resolver) -> dict[str, Any]:
     """Turn off everything of Scrapy's but its downloader."""
-    http = "luban.data.crawl.downloader.BoundedDownloadHandler"
+    from luban.data.crawl.downloader import BoundedDownloadHandler as http
+
     return {
         "TWISTED_REACTOR": "twisted.internet.asyncioreactor.AsyncioSelectorReactor",
         "TWISTED_DNS_RESOLVER": twisted_resolver(resolver),
