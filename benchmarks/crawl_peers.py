@@ -3,8 +3,8 @@
     python benchmarks/crawl_peers.py [--pages 2000] [--rounds 2] [--only scrapy|luban]
 
 Bare Scrapy follows links with its own defaults at the same concurrency and writes nothing; ours reads
-robots.txt, keeps a frontier, looks for duplicates and writes WARC. Each run is a process of its own, in the order
-A B A B; seconds run from the first request that the server sees to the last, CPU seconds hold the start, too.
+robots.txt, keeps a frontier, looks for duplicates and writes WARC. Each run is a process of its own, in the
+order A B A B; seconds run from the first request that the server sees to the last, CPU seconds hold the start.
 """
 
 from __future__ import annotations
