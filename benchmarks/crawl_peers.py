@@ -4,7 +4,7 @@
 
 Bare Scrapy follows links with its own defaults at the same concurrency and writes nothing; ours reads
 robots.txt, keeps a frontier, looks for duplicates and writes WARC. Each run is a process of its own, in the
-order A B A B; seconds run from the first request that the server sees to the last, CPU seconds hold the start.
+order A B A B; seconds go from the first request that the server sees to the last; CPU seconds hold the start.
 """
 
 from __future__ import annotations
