@@ -46,10 +46,15 @@ def leaks(settings: LeakSettings, inputs: Mapping[str, Path], out: Path, log: Lo
     with open_engine(settings, out) as engine, JsonLines(out / LEAKS) as lines:
         marks: dict[int, Mark] = {}
         evaluations = {}
+        items: list[Item] = []
+        ranges: dict[str, range] = {}
         for name, path in sets.items():
-            items = list(read_items(path, settings.fields, log))
-            checked = _check(engine, folder, items, settings)
-            evaluations[name] = checked.report(name, settings, lines, marks)
+            first = len(items)
+            items += read_items(path, settings.fields, log)
+            ranges[name] = range(first, len(items))
+        checked = _check(engine, folder, items, settings)
+        for name, own in ranges.items():
+            evaluations[name] = checked.report(name, own, lines, marks)
             _say(name, evaluations[name], log)
         neighbours = _neighbours(engine, folder, settings, lines)
         rows = read_folder(engine, folder).map(_Marked(marks, settings.action))
@@ -75,7 +80,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """The items of an evaluation, and where they were found."""
+    """The items of all evaluations, and where they were found."""
 
     items: Sequence[Item]
     found: Found
@@ -84,26 +89,26 @@ class _Checked:
     limits: Mapping[int, float]
     """Item → the share above which it contaminates; items too short to look for are not in it."""
 
-    def report(
-        self, name: str, settings: LeakSettings, lines: JsonLines, marks: dict[int, Mark]
-    ) -> dict[str, Any]:
-        """Write what was found, mark the contaminated documents, and return the summary."""
+    def report(self, name: str, own: range, lines: JsonLines, marks: dict[int, Mark]) -> dict[str, Any]:
+        """Write what was found of an evaluation, mark contaminated documents, and return the summary."""
         for i, share, order in self.pairs:
-            if share > self.limits[i] and (order not in marks or share > marks[order].share):
+            if i in own and share > self.limits[i] and (order not in marks or share > marks[order].share):
                 marks[order] = Mark(name, self.items[i].ids[0], share, self.limits[i])
-        told = sorted(self.found.items(), key=lambda one: (-one[1][0], one[0]))
-        rows = [
+        told = sorted(
+            (one for one in self.found.items() if one[0] in own), key=lambda one: (-one[1][0], one[0])
+        )
+        rows: list[dict[str, Any]] = [
             {"evaluation": name, "items": list(self.items[i].ids), "field": self.items[i].field,
              "share": round(share, 4), "document": document, "leaks": share > self.limits[i]}
             for i, (share, _, document) in told
         ]  # fmt: skip
         for row in rows:
             lines.add(row)
-        ids = {id for item in self.items for id in item.ids}
+        ids = {id for i in own for id in self.items[i].ids}
         return {
             "items": len(ids),
-            "texts": len(self.items),
-            "too_short": len(self.items) - len(self.limits),
+            "texts": len(own),
+            "too_short": sum(i not in self.limits for i in own),
             "leaked": len({id for row in rows if row["leaks"] for id in row["items"]}),
             "worst": rows[:WORST],
         }

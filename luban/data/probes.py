@@ -56,7 +56,8 @@ def make_probes(texts: Iterable[str], word_ngram: int, char_ngram: int) -> Probe
 @lru_cache(maxsize=8)
 def open_probes(folder: Path) -> Probes:
     """Map probes that were saved."""
-    return Probes(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS))
+    maps = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
+    return Probes(*(one.view(np.ndarray) for one in maps))  # slices of memmap are slow
 
 
 @dataclass(frozen=True, slots=True)
