@@ -286,29 +286,60 @@ def label(
 
 @app.command("describe")
 def describe(
-    folder: Path = typer.Argument(help="Folder that clean, dedup, split or shard wrote."),
+    folder: Path = typer.Argument(help="Folder that a step from collect to shard wrote."),
+    html: Path | None = typer.Option(None, help="Page to write: plots, phrases, samples kept and dropped."),
+    tokenizer: Path | None = typer.Option(None, help="Tokenizer folder: count tokens per language."),
+    samples: int = typer.Option(3, min=0, max=50, help="Documents shown of each language and drop."),
+    workers: int = typer.Option(0, min=0, help="Processes; 0 takes one for each core."),
     verify: bool = typer.Option(
         False, "--verify", help="For shards: check every byte by its checksum first."
     ),
     as_json: bool = Json,
 ) -> None:
-    """Show what a folder holds: funnel, languages, licences, lengths.
+    """Show what a folder holds: funnel, languages, sources, lengths, quality, words, tokens, drops.
 
     \b
-    Example:
+    Examples:
       luban data describe data/clean
+      luban data describe data/split --tokenizer data/tokenizer --html split.html
       luban data describe data/shards --verify
     """
-    from luban.cli.facts import print_facts
+    from luban.cli.describe import print_description
     from luban.data.describe import describe_folder
+    from luban.data.settings import WorkSettings
     from luban.log import Log
 
     verified = _verified(folder) if verify else {}
-    facts = describe_folder(folder) | verified
+    settings = WorkSettings(workers=workers)
+    facts = describe_folder(folder, tokenizer=tokenizer, samples=samples, settings=settings) | verified
+    if html is not None:
+        from luban.report.data_page import write_data_page
+
+        write_data_page(folder.resolve().name, facts, html)
     if as_json:
         Log(as_json=True).result(facts)
     else:
-        print_facts(facts)
+        print_description(facts)
+
+
+@app.command("diff")
+def diff(
+    first: Path = typer.Argument(metavar="A", help="Documents folder."),
+    second: Path = typer.Argument(metavar="B", help="The one to compare it with."),
+    samples: int = typer.Option(3, min=0, max=50, help="Documents shown of each kind."),
+    exit_code: bool = typer.Option(False, "--exit-code", help="Exit with 3 if the documents differ."),
+    as_json: bool = Json,
+) -> None:
+    """Show what differs in two documents folders: what came, went, changed, moved or was renamed.
+
+    \b
+    Examples:
+      luban data diff data/clean-monday data/clean
+      luban data diff data/split backup/split --exit-code
+    """
+    from luban.cli.difference import show_difference
+
+    show_difference(first, second, samples, exit_code=exit_code, as_json=as_json)
 
 
 def _verified(folder: Path) -> dict[str, Any]:

@@ -265,14 +265,26 @@ def _making(a: Path, b: Path) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     if one.stage != other.stage:
         found["stage"] = [one.stage, other.stage]
-    for name in sorted(one.settings.keys() | other.settings.keys()):
-        values = [m.settings.get(name) for m in (one, other)]
-        if values[0] != values[1]:
-            found[name] = values
+    else:
+        mine, its = _flat(one.settings), _flat(other.settings)
+        for name in sorted(mine.keys() | its.keys()):
+            if mine.get(name) != its.get(name):
+                found[name] = [mine.get(name), its.get(name)]
     for name in sorted(one.inputs.keys() | other.inputs.keys()):
         entries = [m.inputs.get(name, {}) for m in (one, other)]
         if entries[0].get("key") != entries[1].get("key"):
             found[f"input {name}"] = [entry.get("path") for entry in entries]
     if one.code != other.code and one.stage == other.stage:
         found["code"] = [one.code[:8], other.code[:8]]
+    return found
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[before + name] = value
     return found

@@ -140,7 +140,7 @@ def read_run(run_folder: Path) -> Run:
         name=run_folder.resolve().name,
         folder=run_folder,
         stages=stages,
-        funnel=tuple(step for s in stages for step in _funnel(s)),
+        funnel=tuple(step for s in stages for step in read_funnel(s.name, s.facts)),
         corpus=_corpus(stages),
         tokenizers=tuple(t for s in stages if (t := _tokenizer(s))),
         trainings=read_trainings(stages, notes),
@@ -151,10 +151,11 @@ def read_run(run_folder: Path) -> Run:
     )
 
 
-def _funnel(stage: StageRun) -> list[FunnelStep]:
+def read_funnel(stage: str, facts: Part) -> list[FunnelStep]:
+    """Return the steps of a stage from its facts."""
     return [
         FunnelStep(
-            stage.name,
+            stage,
             part.text("step", "?"),
             part.count("documents_in") or 0,
             part.count("documents_out") or 0,
@@ -162,7 +163,7 @@ def _funnel(stage: StageRun) -> list[FunnelStep]:
             part.count("bytes_out") or 0,
             _dropped(part.part("example")),
         )
-        for part in stage.facts.parts("funnel")
+        for part in facts.parts("funnel")
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from luban.files import write_bytes
 from luban.report.document import document
 from luban.report.facts import Run, read_run
+from luban.report.frame import brand, card, columns
 from luban.report.ladder import Ladder
 from luban.report.markup import Html, Section, element, join
 from luban.report.sections.corpus import corpus_section, funnel_section, tokenizer_section
@@ -30,9 +31,7 @@ def write_report(run_folder: Path, out: Path, statuses: Mapping[str, str] | None
 def draw_page(run: Run, statuses: Mapping[str, str]) -> str:
     """Return the page of a run as html."""
     sections = [s for s in _sections(run, statuses) if s]
-    contents = element("nav", element("ol", [_entry(s) for s in sections]), aria_label="Contents")
-    main = element("main", [_section(s, i) for i, s in enumerate(sections, start=1)])
-    body = element("body", _header(run), element("div", contents, main, class_="columns"), _footer(run))
+    body = element("body", _header(run), columns(sections), _footer(run))
     return document(f"{run.name} · Luban report", body)
 
 
@@ -53,22 +52,7 @@ def _sections(run: Run, statuses: Mapping[str, str]) -> list[Section | None]:
     ]
 
 
-def _entry(section: Section) -> Html:
-    return element("li", element("a", section.title, href=f"#{section.anchor}"))
-
-
-def _section(section: Section, number: int) -> Html:
-    heading = element(
-        "h2",
-        element("span", str(number), class_="ordinal"),
-        element("a", section.title, href=f"#{section.anchor}"),
-        element("small", section.title_zh, lang="zh"),
-    )
-    return element("section", heading, section.body, id=section.anchor)
-
-
 def _header(run: Run) -> Html:
-    seal = element("span", "鲁班", class_="seal", lang="zh", aria_hidden="true")
     about = [
         date(run.started),
         duration(run.seconds),
@@ -76,10 +60,9 @@ def _header(run: Run) -> Html:
     ]
     versions = run.versions
     machine = [versions.get("machine", ""), *(f"{k} {v}" for k, v in versions.items() if k != "machine")]
-    toggle = element("button", "Dark", type="button", id="theme", hidden=True)
     return element(
         "header",
-        element("div", seal, element("span", "Luban report · 运行报告"), toggle, class_="brand"),
+        brand("Luban report · 运行报告"),
         element("h1", run.name),
         element("p", " · ".join(a for a in about if a)),
         element("p", " · ".join(m for m in machine if m), class_="soft"),
@@ -99,21 +82,21 @@ def _cards(run: Run) -> list[Html]:
     cards = []
     if run.documents and run.documents[0]:
         read, kept = run.documents
-        cards.append(_card("Documents kept", whole(kept), f"of {whole(read)} ({percent(kept, read)})"))
+        cards.append(card("Documents kept", whole(kept), f"of {whole(read)} ({percent(kept, read)})"))
     for training in run.trainings:
         before, after = training.bits_per_byte
         if training.is_language_model and after is not None:
             value = f"{decimal(before, 2)} → {decimal(after, 2)}" if before is not None else decimal(after, 2)
             test = run.test_bits_per_byte(training)
             detail = f"test {score(test, 2)}" if test else f"validation, {training.stage.name}"
-            cards.append(_card("Bits per byte", value, detail))
-    cards += [card for ladder in run.ladders if (card := _best_card(ladder))]
+            cards.append(card("Bits per byte", value, detail))
+    cards += [best for ladder in run.ladders if (best := _best_card(ladder))]
     if run.golden:
         verdicts = [g.passed for g in run.golden]
         n = sum(len(g.copies) for g in run.golden)
         value = "✓ passed" if all(verdicts) else "✗ failed" if False in verdicts else "not said"
         tone = "good" if all(verdicts) else "bad"
-        cards.append(_card("Golden check", value, f"{n} copies of {len(run.golden)} models", tone))
+        cards.append(card("Golden check", value, f"{n} copies of {len(run.golden)} models", tone))
     return cards
 
 
@@ -123,17 +106,7 @@ def _best_card(ladder: Ladder) -> Html | None:
     best = ladder.best.metrics["accuracy"]
     name = f"Best accuracy · {language(ladder.language) or ladder.data}"
     interval = f"[{decimal(best.low)}, {decimal(best.high)}] · " if best.low is not None else ""
-    return _card(name, decimal(best.value), f"{interval}{ladder.best.title}")
-
-
-def _card(name: str, value: str, detail: str, tone: str = "") -> Html:
-    return element(
-        "div",
-        element("span", name, class_="soft"),
-        element("strong", value, class_=tone or None),
-        element("small", detail),
-        class_="card",
-    )
+    return card(name, decimal(best.value), f"{interval}{ladder.best.title}")
 
 
 def _footer(run: Run) -> Html:

@@ -15,9 +15,6 @@ def funnel_section(run: Run) -> Section | None:
     """Show what each cleaning step kept, and one document that it did not."""
     if not run.funnel:
         return None
-    most = max((s.documents_in for s in run.funnel), default=0)
-    most_bytes = max((s.bytes_in for s in run.funnel), default=0)
-    rows = [_step(s, most, most_bytes) for s in run.funnel]
     first, last = run.funnel[0], run.funnel[-1]
     lead = element(
         "p",
@@ -28,7 +25,14 @@ def funnel_section(run: Run) -> Section | None:
         if run.corpus.rejects
         else "",
     )
-    return Section("funnel", "Funnel", "清洗漏斗", join(lead, element("ol", rows, class_="funnel")))
+    return Section("funnel", "Funnel", "清洗漏斗", join(lead, funnel_list(run.funnel)))
+
+
+def funnel_list(steps: Sequence[FunnelStep]) -> Html:
+    """Return what each step let through as bars, with an example of what it did not."""
+    most = max((s.documents_in for s in steps), default=0)
+    most_bytes = max((s.bytes_in for s in steps), default=0)
+    return element("ol", [_step(s, most, most_bytes) for s in steps], class_="funnel")
 
 
 def corpus_section(run: Run) -> Section | None:
