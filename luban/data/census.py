@@ -235,7 +235,7 @@ def _count_text(kind: Kind, text: str) -> None:
     )
     for name, share in zip(MEASURES, shares, strict=True):
         kind.shares[name].add(min(round(100 * share), 100))
-    if found.words and 2 * found.unspaced < found.chars:
+    if found.words and 10 * found.unspaced < found.chars:
         kind.word_tenths.add(round(10 * found.word_chars / found.words))
 
 

@@ -11,11 +11,11 @@ from luban.data.tallies import Spread, Top
 
 SHOWN = 30
 MINOR = 0.2
-"""Words of a language without spaces, or runs of characters of one with them, are shown from this share on."""
+"""Words of a language without spaces, or runs of characters of one with them, are shown from this share."""
 PART = 0.75
 """A run of characters that is within a longer one so often is not shown beside it."""
-PER_CENT = [*range(0, 105, 5)]
-WORD_TENTHS = [*range(0, 205, 5)]
+PER_CENT = [*range(102)]
+WORD_TENTHS = [*range(0, 201, 2)]
 
 
 def census_facts(census: Census) -> dict[str, Any]:

@@ -17,18 +17,17 @@ QUANTILES = {"tenth": 0.1, "quarter": 0.25, "median": 0.5, "three quarters": 0.7
 
 
 def log_edges(top: int) -> list[int]:
-    """Return where bars begin on a logarithmic axis, five to a factor of ten, up to beyond `top`.
+    """Return where bars begin on a logarithmic axis, up to beyond `top`: preferred numbers (ISO 3, R5).
 
     log_edges(10) -> [0, 1, 2, 3, 4, 6, 10, 16]
     """
-    edges = [0, 1]
-    k = 1
-    while edges[-1] <= top:
-        edge = round(10 ** (k / 5))
-        if edge > edges[-1]:
-            edges.append(edge)
-        k += 1
-    return edges
+    edges, power = [0, 1, 2, 3, 4, 6], 10
+    while True:
+        for step in (10, 16, 25, 40, 63):
+            edges.append(step * power // 10)
+            if edges[-1] > top:
+                return edges
+        power *= 10
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from luban.report.markup import Child, Html, element, join, table
-from luban.report.wording import magnitude, percent, whole
+from luban.report.wording import magnitude, share, whole
 
 WIDTH, HEIGHT = 480, 190
 LEFT, RIGHT, TOP, BOTTOM = 8, 472, 22, 150
@@ -44,7 +44,8 @@ def histogram(bars: Sequence[Bar], *, unit: str, of: str = "documents", mark: fl
 def _bar(x: float, bar: Bar, scale: tuple[float, float, float], words: tuple[str, str]) -> Html:
     (low, high, n), (width, most, total), (unit, of) = bar, scale, words
     tall = n / most * (BOTTOM - TOP)
-    said = f"{_edge(low)} to {_edge(high)} {unit}: {whole(n)} {of}, {percent(n, total)}"
+    where = _edge(low) if high - low == 1 else f"{_edge(low)} to {_edge(high)}"
+    said = f"{where} {unit}: {whole(n)} {of}, {share(n, total)}"
     shown = element(
         "rect",
         x=_px(x + 0.75),
@@ -61,6 +62,8 @@ def _bar(x: float, bar: Bar, scale: tuple[float, float, float], words: tuple[str
 def _edges(bars: Sequence[Bar], start: float, width: float) -> list[Html]:
     """Name edges that are far enough from each other."""
     edges = [bar[0] for bar in bars] + [bars[-1][1]]
+    if all(high - low == 1 for low, high, _ in bars):  # bars of one number have it below their middle
+        edges, start = edges[:-1], start + width / 2
     gap = max(1, -(-len(edges) // LABELS))
     marks = []
     for i, edge in list(enumerate(edges))[::gap]:
@@ -100,14 +103,16 @@ def bar_table(
 
 
 def _line(value: float, most: float, colour: str) -> Html:
-    share = 100 * value / most if most else 0
-    inner = element("i", style=f"width:{share:.1f}%", class_=f"stays {colour}")
+    length = 100 * value / most if most else 0
+    inner = element("i", style=f"width:{length:.1f}%", class_=f"stays {colour}")
     return element("span", inner, class_="bar", aria_hidden="true")
 
 
 def _edge(value: float) -> str:
-    if value >= 1000:
-        return magnitude(value)
+    """Write where a bar begins: 250, 2.5 k, 0.5."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"
 
 

@@ -7,7 +7,14 @@ from datetime import datetime
 
 from luban.report.ladder import Score
 
-LANGUAGES = {"en": "English", "zh": "Chinese", "und": "undetermined"}
+LANGUAGES = {
+    "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
+    "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish",
+    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+    "und": "undetermined",
+}  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -64,6 +71,21 @@ def duration(seconds: float | None) -> str:
 def percent(part: float, of: float) -> str:
     """Write a share: 76 %."""
     return f"{100 * part / of:.0f} %" if of else "–"
+
+
+def several(n: float | None, word: str) -> str:
+    """Write how many there are of something: 1 document, 12,345 documents."""
+    return f"{whole(n)} {word}" if n == 1 else f"{whole(n)} {word}s"
+
+
+def share(part: float, of: float) -> str:
+    """Write a share of which even the least is not nothing: < 1 %."""
+    return "< 1 %" if 0 < part < 0.005 * of else percent(part, of)
+
+
+def brief(value: float) -> str:
+    """Write a count in at most six characters: 1,234, 12.3 k."""
+    return whole(value) if value < 10_000 else magnitude(value)
 
 
 def score(value: Score | None, digits: int = 3) -> str:

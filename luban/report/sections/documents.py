@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from luban.report.bars import bar_table, histogram
 from luban.report.charts import Line, line_chart
 from luban.report.markup import Html, Section, element, figure, join, quoted, table
 from luban.report.reading import Part
-from luban.report.wording import decimal, language, magnitude, percent, shorten, size, whole
+from luban.report.wording import brief, decimal, language, magnitude, several, share, shorten, size, whole
 
 MAX_LANGUAGES = 6
 """Languages with charts of their own; tables have more of them."""
@@ -45,7 +46,7 @@ def _value_table(name: str, title: str, part: Part) -> Html | None:
     made = [
         (
             language(value) if name == "language" else shorten(value, 90),
-            (whole(p.count("documents")), size(p.number("bytes")), percent(p.number("bytes") or 0, total)),
+            (whole(p.count("documents")), size(p.number("bytes")), share(p.number("bytes") or 0, total)),
             p.number("bytes") or 0,
         )
         for value, p in rows[:MAX_ROWS]
@@ -54,7 +55,7 @@ def _value_table(name: str, title: str, part: Part) -> Html | None:
     return element(
         "div",
         element("h3", title),
-        bar_table((name, "documents", "text", "share of the text"), made),
+        bar_table((name, "documents", "text", "share"), made),
         element("p", more, class_="soft") if more else None,
     )
 
@@ -66,7 +67,7 @@ def lengths_section(census: Part) -> Section | None:
         return None
     charts = [
         figure(
-            f"{language(name)}: {whole(p.count('n'))} documents",
+            f"{language(name)}: {several(p.count('n'), 'document')}",
             histogram(bars_of(p), unit="characters", mark=p.number("median")),
         )
         for name, p in _many(kinds)[:MAX_LANGUAGES]
@@ -106,8 +107,8 @@ def quality_section(census: Part) -> Section | None:
         return None
     lead = element(
         "p",
-        "Each document is measured; a curve shows how many of a language's documents have how much. "
-        "Filters have their thresholds on the same measures.",
+        "Each document is measured; a curve shows what share of a language's documents has at most so much: "
+        "what a filter with its threshold there would keep.",
     )
     return Section("quality", "Quality", "质量", join(lead, element("div", charts, class_="figures")))
 
@@ -115,11 +116,24 @@ def quality_section(census: Part) -> Section | None:
 def _shares(kinds: Part, unit: str) -> Html | None:
     lines = []
     for i, (name, p) in enumerate(_many(list(kinds.children().items()))[:4]):
-        n, bars = p.count("n") or 0, bars_of(p)
-        if n and bars:
-            points = tuple(((low + high) / 2, 100 * k / n) for low, high, k in bars)
+        points = _cumulated(bars_of(p))
+        if points:
             lines.append(Line(language(name), points, i, dots=len(points) < 4))
-    return line_chart(lines, x_name=unit, y_name="% of documents", height=200) if lines else None
+    most = max((line.points[-1][0] for line in lines), default=0.0)
+    if lines and most == min(line.points[0][0] for line in lines):
+        most += 1  # all documents have the same
+    lines = [replace(line, points=(*line.points, (most, 100.0))) for line in lines]
+    return line_chart(lines, x_name=unit, y_name="% with at most this", height=200) if lines else None
+
+
+def _cumulated(bars: list[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return which share of the documents has at most so much, from none on."""
+    total, seen = sum(n for _, _, n in bars), 0.0
+    points = [(max(bars[0][0] - (bars[0][1] - bars[0][0]), 0.0), 0.0)] if bars else []
+    for low, _, n in bars:
+        seen += n
+        points.append((low, 100 * seen / total))
+    return tuple(points) if total else ()
 
 
 def duplicates_section(facts: Part) -> Section | None:
@@ -199,14 +213,14 @@ def phrases_section(census: Part) -> Section | None:
     sampled = census.part("sampled")
     for name, kind in list(census.part("phrases").children().items())[:MAX_LANGUAGES]:
         tables = [
-            element("div", element("h4", of), bar_table((of, "times"), rows, colour="c2"))
+            bar_table((of, "times"), rows, colour="c2")
             for of in kind.data
             if (rows := _phrases(kind, of, name))
         ]
         if tables:
-            about = f"in {whole(sampled.part(name).count('documents'))} documents"
+            about = f"in {several(sampled.part(name).count('documents'), 'document')}"
             title = element("h3", language(name), " ", element("small", about, class_="soft"))
-            parts += [title, element("div", tables, class_="grid-of-tables")]
+            parts += [title, element("div", tables, class_="thirds")]
     if not parts:
         return None
     lead = element(
@@ -221,7 +235,7 @@ def phrases_section(census: Part) -> Section | None:
 def _phrases(kind: Part, of: str, code: str) -> list[tuple[Html, tuple[str], float]]:
     spoken = code if len(code) < 4 else None
     return [
-        (element("span", shorten(text, 60), lang=spoken), (whole(n),), float(n))
+        (element("span", shorten(text, 60), lang=spoken), (brief(n),), float(n))
         for text, n in counted(kind.values(of)[:MAX_PHRASES])
     ]
 
@@ -251,8 +265,8 @@ def samples_section(census: Part) -> Section | None:
 def sample(part: Part) -> Html:
     """Return a document as people read it: where it is from, why it went if it did, how it begins."""
     chars = part.count("chars")
-    about = [part.text("source"), part.text("id"), f"{whole(chars)} characters" if chars is not None else ""]
-    about += [f"{whole(part.count('tokens'))} tokens"] if part.count("tokens") is not None else []
+    about = [part.text("source"), part.text("id"), several(chars, "character") if chars is not None else ""]
+    about += [several(part.count("tokens"), "token")] if part.count("tokens") is not None else []
     more = "…" if chars is not None and chars > len(part.text("text")) else ""
     return element(
         "div",

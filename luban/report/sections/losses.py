@@ -7,7 +7,7 @@ from luban.report.markup import Html, Section, element, folded, join, table
 from luban.report.reading import Part
 from luban.report.sections.corpus import funnel_list
 from luban.report.sections.documents import sample
-from luban.report.wording import date, duration, magnitude, percent, whole
+from luban.report.wording import date, duration, magnitude, percent, several, whole
 
 
 def losses_section(facts: Part) -> Section | None:
@@ -15,12 +15,14 @@ def losses_section(facts: Part) -> Section | None:
     steps = [step for part in facts.parts("history") for step in read_funnel(_name(part), part)]
     if not steps:
         return None
+    rejects = sum(part.count("rejects") or 0 for part in facts.parts("history"))
     first, last = steps[0], steps[-1]
     lead = element(
         "p",
         f"{whole(first.documents_in)} documents came in and {whole(last.documents_out)} stayed "
         f"({percent(last.documents_out, first.documents_in)}, and {percent(last.bytes_out, first.bytes_in)} "
         "of the bytes).",
+        f" {whole(rejects)} rows or files could not be read." if rejects else "",
     )
     return Section("funnel", "Kept and dropped", "保留与舍弃", join(lead, funnel_list(steps)))
 
@@ -38,7 +40,7 @@ def dropped_section(losses: Part) -> Section | None:
 
 
 def _reason(part: Part) -> Html:
-    about = f" {whole(part.count('documents'))} documents, {magnitude(part.number('chars'))} characters"
+    about = f" {several(part.count('documents'), 'document')}, {magnitude(part.number('chars'))} characters"
     return folded(
         join(
             element("b", part.text("reason", "no reason given")),

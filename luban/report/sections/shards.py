@@ -6,7 +6,7 @@ from luban.report.bars import bar_table, histogram
 from luban.report.markup import Html, Section, element, figure, join
 from luban.report.reading import Part
 from luban.report.sections.documents import bars_of, counted, sample
-from luban.report.wording import language, percent, shorten, whole
+from luban.report.wording import brief, language, percent, several, share, shorten, whole
 
 MAX_ROWS = 30
 
@@ -29,14 +29,14 @@ def _tables(shards: Part) -> Section | None:
                 (
                     whole(p.count("documents")),
                     whole(p.count("tokens")),
-                    percent(p.number("tokens") or 0, total),
+                    share(p.number("tokens") or 0, total),
                 ),
                 p.number("tokens") or 0,
             )
             for value, p in list(found.items())[:MAX_ROWS]
         ]
         if rows:
-            head = (name, "documents", "tokens", "share of the tokens")
+            head = (name, "documents", "tokens", "share")
             parts.append(element("div", element("h3", f"{name.capitalize()}s"), bar_table(head, rows)))
     return (
         Section("data", "Tokens by language and source", "词元的语言与来源", join(parts)) if parts else None
@@ -46,7 +46,7 @@ def _tables(shards: Part) -> Section | None:
 def _lengths(shards: Part) -> Section | None:
     charts = [
         figure(
-            f"{split}: {whole(p.count('n'))} documents",
+            f"{split}: {several(p.count('n'), 'document')}",
             histogram(bars_of(p), unit="tokens", mark=p.number("median")),
         )
         for split, p in shards.part("lengths").children().items()
@@ -69,7 +69,7 @@ def _vocabulary(part: Part) -> Section | None:
         f"them less than ten times; the {whole(part.count('half'))} most frequent ones are half of the text.",
     )
     rows = [
-        (element("code", _visible(text)), (whole(n),), float(n)) for text, n in counted(part.values("top"))
+        (element("code", _visible(text)), (brief(n),), float(n)) for text, n in counted(part.values("top"))
     ]
     half = -(-len(rows) // 2)
     tables = [bar_table(("token", "times"), some, colour="c2") for some in (rows[:half], rows[half:]) if some]
