@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,6 +40,8 @@ MEASURES = {
     "sentence lines": "lines that end a sentence, of all",
 }
 """Shares of a document, in per cent; what of what."""
+
+_YEAR = re.compile(r"[0-9]{4}(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def _values(row: dict[str, Any]) -> dict[str, str]:
         "language": row["language"],
         "source": source_title(row.get("source") or "unknown"),
         "licence": row.get("licence") or "unknown",
-        "year": time[:4] if time[:4].isdigit() and len(time) >= 4 else "unknown",
+        "year": time[:4] if _YEAR.match(time) else "unknown",
     }
     return found | {name: str(row[name]) for name in ("split", "label") if row.get(name) is not None}
 

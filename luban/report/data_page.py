@@ -35,7 +35,8 @@ def draw_data_page(name: str, facts: Mapping[str, Any]) -> str:
     """Return the page as html."""
     notes: list[str] = []
     whole_facts = Part(dict(facts), name, notes)
-    sections = [s for s in _sections(whole_facts) if s]
+    nothing = Section("nothing", "No documents", "没有文本", element("p", "This folder holds no documents."))
+    sections = [s for s in _sections(whole_facts) if s] or [nothing]
     body = element(
         "body",
         _header(name, whole_facts),
@@ -85,13 +86,10 @@ def _cards(facts: Part) -> list[Html]:
     cards: list[Html] = []
     if census.data:
         n, n_bytes = census.count("documents") or 0, census.count("bytes")
+        median = facts.part("lengths").number("median")
         cards += [
-            card("Documents", whole(n), f"{whole(census.count('empty'))} of them empty"),
-            card(
-                "Text",
-                size(n_bytes),
-                f"median {magnitude(facts.part('lengths').number('median'))} characters",
-            ),
+            card("Documents", whole(n), f"{whole(census.count('empty'))} without text" if n else ""),
+            card("Text", size(n_bytes), f"median {magnitude(median)} characters" if n else ""),
             _languages_card(census.part("tables").part("language")),
         ]
         tokens = [part.count("tokens_estimated") or 0 for part in census.part("tokens").children().values()]
