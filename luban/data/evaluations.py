@@ -38,12 +38,25 @@ class Item:
 
 
 def name_sets(paths: Sequence[Path]) -> dict[str, Path]:
-    """Name evaluation sets by their files, or where those are alike, by folder and file."""
-    short = [_short(path) for path in paths]
+    """Name evaluation sets by their files, or where those are alike, by folder and file.
+
+    A folder that holds no documents stands for the files in it.
+    """
+    files = [file for path in paths for file in _files(path)]
+    short = [_short(path) for path in files]
     return {
         name if short.count(name) == 1 else f"{path.absolute().parent.name}/{name}": path
-        for name, path in zip(short, paths, strict=True)
+        for name, path in zip(short, files, strict=True)
     }
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir() or any(path.glob("documents-*.parquet")):
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    if not found:
+        raise DataError(f"{path} holds no files", fix="name a folder with evaluation sets")
+    return found
 
 
 def _short(path: Path) -> str:

@@ -216,7 +216,7 @@ class SplitSettings:
     by: Literal["hash", "time"] = "hash"
     """Whether chance decides, or the newest go to the test and the next newest to validation."""
     group: str | None = None
-    """Column whose equal values stay together too, such as an author; "site" is the source's site."""
+    """Column whose equal values stay together too, such as an author; "site" is the host of a page."""
     stratify: str | None = None
     """Column each of whose values is split for itself, such as language or label."""
     seed: Seed = 1

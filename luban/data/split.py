@@ -166,7 +166,10 @@ def _cluster(row: Row) -> str:
 
 
 def _value(row: Row, column: str) -> str:
-    value = site_of(row["source"]) if column == "site" else row.get(column)
+    if column == "site":  # a file is no site: its rows need not stay together
+        site = site_of(row["source"])
+        return "" if site == row["source"] else site
+    value = row.get(column)
     return "" if value is None else str(value)
 
 

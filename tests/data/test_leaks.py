@@ -140,3 +140,12 @@ def test_evaluations_without_text_or_file_are_errors(documents: Path, tmp_path: 
 def test_sets_are_named_by_their_files_or_folders() -> None:
     paths = [Path("a/data.jsonl.gz"), Path("b/data.jsonl.gz"), Path("c/gsm8k.jsonl")]
     assert list(name_sets(paths)) == ["a", "b", "gsm8k"]
+
+
+def test_a_folder_of_evaluations_stands_for_its_files(documents: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "evaluations"
+    folder.mkdir()
+    for name in ("one.jsonl", "two.jsonl", ".hidden"):
+        (folder / name).write_text('{"question": "a"}\n')
+    assert list(name_sets([folder, documents])) == ["one", "two", "documents"]
+    assert [item.text for item in read_items(documents, (), Log(quiet=True))][0] == OTHER

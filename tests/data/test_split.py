@@ -118,6 +118,8 @@ def test_pages_of_a_site_can_be_kept_together(tmp_path: Path) -> None:
     for i in range(300):
         sites.setdefault(i % 30, set()).add(parts[f"d{i}"])
     assert all(len(found) == 1 for found in sites.values())
+    files = write_rows(tmp_path / "files", [{"id": f"d{i}", "source": "one.jsonl"} for i in range(300)])
+    assert len(set(part_of(files, tmp_path / "parts", group="site", test=0.2).values())) == 3
 
 
 def test_each_stratum_has_its_share_of_every_part(tmp_path: Path) -> None:
