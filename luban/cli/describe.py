@@ -119,6 +119,8 @@ def _print_shards(shards: dict[str, Any]) -> None:
         f"{vocabulary['used']:,} of {vocabulary['size']:,} tokens are used; the {vocabulary['half']:,} most "
         "frequent are half of all"
     )
+    if shards["problem"]:
+        print(shards["problem"])
 
 
 def _print_losses(losses: dict[str, Any]) -> None:

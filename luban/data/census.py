@@ -32,6 +32,7 @@ SHOWN = 30
 SAMPLE_BYTES = 6_000_000
 """Words, phrases and tokens are counted in about so much text: the whole of a small corpus."""
 SAMPLE_CHARS = 400
+TABLE_ROWS = 1000
 MEASURES = {
     "symbols": "characters that are symbols, of all but spaces",
     "digits": "characters that are digits or no letters of their own, of all but spaces",
@@ -153,7 +154,7 @@ def read_unit(unit: tuple[str, int, int]) -> Iterator[Table]:
     with load_extra("pyarrow.parquet").ParquetFile(path) as parquet:
         wanted = ("id", "text", "source", "licence", "language", "time", "split", "label")
         names = [name for name in wanted if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(1000, row_groups=[group], columns=names, use_threads=False):
+        for batch in parquet.iter_batches(TABLE_ROWS, row_groups=[group], columns=names, use_threads=False):
             yield pa.Table.from_batches([batch])
 
 

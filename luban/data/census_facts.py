@@ -26,6 +26,7 @@ def census_facts(census: Census) -> dict[str, Any]:
     every = Spread()
     for kind in kinds.values():
         every.merge(kind.chars)
+    samples = census.samples.facts()
     words = {name: kind.word_tenths for name, kind in kinds.items() if kind.word_tenths.n}
     return {
         "documents": census.documents,
@@ -45,7 +46,7 @@ def census_facts(census: Census) -> dict[str, Any]:
             for name, kind in kinds.items()
             if kind.tokens.n
         },
-        "samples": census.samples.facts(),
+        "samples": {name: samples[name] for name in dict.fromkeys((*order, *samples)) if name in samples},
     }
 
 

@@ -40,7 +40,7 @@ def count_words(text: str) -> dict[int, Counter[str]]:
 def count_runs(text: str) -> dict[int, Counter[str]]:
     """Return runs of characters that neither begin nor end with a merely grammatical one, by length.
 
-    count_runs("灯塔的光") -> {2: {"灯塔": 1}, 3: {}, 4: {"灯塔的光": 1}}
+    count_runs("灯塔的光") -> {2: {"灯塔": 1}, 3: {"塔的光": 1}, 4: {"灯塔的光": 1}}
     """
     found: dict[int, Counter[str]] = {2: Counter(), 3: Counter(), 4: Counter()}
     for run in _RUN.findall(text):

@@ -10,7 +10,7 @@ import numpy as np
 
 from luban.data.shards import SPLITS, Shard, open_shard
 from luban.data.tallies import Chosen, Spread, Values
-from luban.errors import DataError
+from luban.errors import DataError, LubanError
 from luban.tokenizer import Tokenizer, load_tokenizer
 
 BLOCK = 4_000_000  # tokens counted at a time
@@ -21,7 +21,7 @@ SHOWN = 30
 
 def shard_census(folder: Path, n_samples: int) -> dict[str, Any]:
     """Return what one pass over a folder of shards finds."""
-    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokenizer, problem = _tokenizer(folder / "tokenizer")
     languages, sources, licences = (Values(cap) for cap in (200, 500, 200))
     spreads: dict[str, Spread] = {}
     counts = np.zeros(0, np.int64)
@@ -37,13 +37,23 @@ def shard_census(folder: Path, n_samples: int) -> dict[str, Any]:
             counts += np.bincount(block, minlength=len(counts))
         _count_lengths(spreads.setdefault(split, Spread()), shard)
         _count_origins(shard, (languages, sources, licences))
-        _choose(samples, split, shard, tokenizer)
+        if tokenizer is not None:
+            _choose(samples, split, shard, tokenizer)
     return {
         "tables": {"language": _tokens(languages), "source": _tokens(sources), "licence": _tokens(licences)},
         "lengths": {split: spread.facts() for split, spread in spreads.items()},
         "vocabulary": _vocabulary(counts, tokenizer),
         "samples": samples.facts(),
+        "problem": problem,
     }
+
+
+def _tokenizer(folder: Path) -> tuple[Tokenizer | None, str]:
+    """Return the shards' tokenizer; if it cannot be read, say so: the numbers are known without it."""
+    try:
+        return load_tokenizer(folder), ""
+    except LubanError as e:
+        return None, f"no texts are shown: {e.problem}"
 
 
 def _tokens(values: Values) -> dict[str, dict[str, int]]:
@@ -93,15 +103,15 @@ def _key(word: str) -> bytes:
     return hashlib.blake2b(word.encode(), digest_size=8).digest()
 
 
-def _vocabulary(counts: np.ndarray[Any, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+def _vocabulary(counts: np.ndarray[Any, Any], tokenizer: Tokenizer | None) -> dict[str, Any]:
     order = np.lexsort((np.arange(len(counts)), -counts))
     total = int(counts.sum())
-    special = set(tokenizer.special_ids)
+    special = set(tokenizer.special_ids) if tokenizer else set()
     first = [i for i in order[: SHOWN + len(special)].tolist() if i not in special and counts[i]][:SHOWN]
     return {
         "size": len(counts),
         "used": int((counts > 0).sum()),
         "rare": int(((counts > 0) & (counts < 10)).sum()),
         "half": int(np.searchsorted(np.cumsum(counts[order]), total / 2) + 1) if total else 0,
-        "top": [[tokenizer.decode([i]), int(counts[i])] for i in first],
+        "top": [[tokenizer.decode([i]) if tokenizer else f"#{i}", int(counts[i])] for i in first],
     }

@@ -129,7 +129,7 @@ def _shares(kinds: Part, unit: str) -> Html | None:
 def _cumulated(bars: list[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
     """Return which share of the documents has at most so much, from none on."""
     total, seen = sum(n for _, _, n in bars), 0.0
-    points = [(max(bars[0][0] - (bars[0][1] - bars[0][0]), 0.0), 0.0)] if bars else []
+    points = [(bars[0][0], 0.0)] if bars else []
     for low, _, n in bars:
         seen += n
         points.append((low, 100 * seen / total))
@@ -211,7 +211,9 @@ def phrases_section(census: Part) -> Section | None:
     """Show the most frequent words and phrases."""
     parts: list[Html] = []
     sampled = census.part("sampled")
-    for name, kind in list(census.part("phrases").children().items())[:MAX_LANGUAGES]:
+    enough = dict(_many(list(sampled.children().items()), "documents"))
+    kinds = [(name, kind) for name, kind in census.part("phrases").children().items() if name in enough]
+    for name, kind in kinds[:MAX_LANGUAGES]:
         tables = [
             bar_table((of, "times"), rows, colour="c2")
             for of in kind.data

@@ -87,5 +87,5 @@ def _samples(shards: Part) -> Section | None:
     for split in shards.part("samples").data:
         for p in shards.part("samples").parts(split):
             parts.append(sample(p))
-    lead = element("p", "Read back from the tokens.")
-    return Section("samples", "Samples", "样本", join(lead, parts)) if parts else None
+    lead = element("p", shards.text("problem") or "Read back from the tokens.")
+    return Section("samples", "Samples", "样本", join(lead, parts))
