@@ -11,9 +11,9 @@ from typing import Literal
 MENU_LINKS = 2
 """So many pieces in a row that are links and nothing else make a menu."""
 SHORT_BYTES = 60
-"""A piece below it that ends no sentence is no text of its own: at the ends of a page it goes."""
+"""A piece below it that ends no sentence is no text of its own: among the links below a text it goes."""
 MAX_TRIMMED = 0.2
-"""Share of a page's characters that may go at one end; where more would, its lines are just short."""
+"""Share of a page's characters that may go at its end; where more would, its lines are just short."""
 
 Kind = Literal["heading", "paragraph", "item", "row", "code", "quote"]
 _LINK = re.compile(r"<a\s[^<>]{0,2000}>(.{1,400}?)</a", re.S | re.I)
@@ -42,19 +42,22 @@ def link_texts(page: str) -> set[str]:
 
 
 def without_menus(blocks: Sequence[Block], links: Collection[str]) -> list[Block]:
-    """Leave out menus, and what is left of a page's frame above and below its text."""
+    """Leave out menus, and what is left of a page's frame below its text."""
     bare = [_bare(block.text) for block in blocks]
     linked = [
         b.kind in ("item", "paragraph", "heading") and key in links
         for b, key in zip(blocks, bare, strict=True)
     ]
-    gone = {i for start, end in _runs(linked) if end - start >= MENU_LINKS for i in range(start, end)}
+    gone = {
+        i
+        for start, end in _runs(linked)
+        if end - start >= MENU_LINKS and not _within_list(blocks, start, end)
+        for i in range(start, end)
+    }
     most = MAX_TRIMMED * sum(map(len, bare))
-    below = _frame(blocks, linked, gone, range(len(blocks) - 1, -1, -1), even_unlinked=True)
-    above = _frame(blocks, linked, gone, range(len(blocks)), even_unlinked=False)
-    for end in (below, above):
-        if sum(len(bare[i]) for i in end) <= most:
-            gone.update(end)
+    below = _frame(blocks, linked, gone)
+    if sum(len(bare[i]) for i in below) <= most:
+        gone.update(below)
     return [block for i, block in enumerate(blocks) if i not in gone]
 
 
@@ -86,17 +89,27 @@ def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
             start = None
 
 
-def _frame(
-    blocks: Sequence[Block], linked: Sequence[bool], gone: set[int], order: range, *, even_unlinked: bool
-) -> list[int]:
-    found = []
-    for i in order:
-        if i in gone:
-            continue
-        if not linked[i] and not (even_unlinked and _is_scrap(blocks[i])):
-            break
-        found.append(i)
-    return found
+def _within_list(blocks: Sequence[Block], start: int, end: int) -> bool:
+    """Whether a run of links is part of a list whose other items are more than links: it is text."""
+    before = start > 0 and blocks[start].kind == blocks[start - 1].kind == "item"
+    return before or end < len(blocks) and blocks[end - 1].kind == blocks[end].kind == "item"
+
+
+def _frame(blocks: Sequence[Block], linked: Sequence[bool], gone: set[int]) -> list[int]:
+    """Return the links below a page's text, and the scraps between and below them.
+
+    Scraps alone are kept: a caption, a signature and a price end no sentence either.
+    """
+    found: list[int] = []
+    framed = 0
+    for i in range(len(blocks) - 1, -1, -1):
+        if i not in gone:
+            if not linked[i] and not _is_scrap(blocks[i]) or linked[i] and _within_list(blocks, i, i + 1):
+                break
+            found.append(i)
+        if i in gone or linked[i]:
+            framed = len(found)
+    return found[:framed]
 
 
 def _is_scrap(block: Block) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as html_module
 import logging
 import re
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,6 +25,16 @@ PRECISE_DEPTH = 250
 """libxml2 reads no deeper, and says nothing."""
 MAX_DEPTH = 4000
 """Deeper nesting is a trap: parsers take time that grows with its square."""
+MAX_ATTRIBUTES = 4000
+"""More on one tag are a trap: parsers compare each with all before it."""
+LEAST_SHARE = 0.2
+"""Where less of the text of a page's paragraphs comes out, trafilatura has taken a teaser for the article."""
+
+_ATTEMPTS: tuple[dict[str, bool], ...] = (
+    {"fast": True},
+    {"fast": True, "favor_recall": True},
+    {"fast": False},  # compares with readability and jusText: half the speed
+)
 
 _SENTENCE_CHARS = 80
 _INLINE = frozenset(
@@ -35,6 +46,8 @@ _WIDE_BREAK = re.compile(rf"\n(?<={_WIDE}\n)[ \t]*(?={_WIDE})")
 _NESTING = re.compile(
     "<(/?)(?:div|span|ul|ol|table|section|article|blockquote|center|font|b|i|em|strong)[\\s>]", re.I
 )
+_LONG_TAG = re.compile(rf"<[a-zA-Z][^>]{{{2 * MAX_ATTRIBUTES},}}")  # an attribute takes two characters
+_QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_BREAKS = re.compile(r" ?\n ?")
 _HIDDEN_ARTICLE = re.compile(r"(<[^>]*id=\"js_content\"[^>]*?)visibility:\s*hidden;?")
@@ -60,6 +73,8 @@ class ExtractMainText:
             return Drop("page too large", f"{size} characters of html, at most {self.max_chars} are read")
         if is_nested_deeper(document.text, MAX_DEPTH):
             return Drop("page nested too deeply", f"elements stand more than {MAX_DEPTH} deep in each other")
+        if has_tag_with_more_attributes(document.text, MAX_ATTRIBUTES):
+            return Drop("too many attributes", f"a tag has more than {MAX_ATTRIBUTES} of them")
         bulk = (
             self.extractor == "bulk" or size > PRECISE_CHARS or is_nested_deeper(document.text, PRECISE_DEPTH)
         )
@@ -103,6 +118,11 @@ def is_nested_deeper(html: str, limit: int) -> bool:
     return False
 
 
+def has_tag_with_more_attributes(html: str, limit: int) -> bool:
+    """Whether a tag carries more attributes than the limit, which is at least `MAX_ATTRIBUTES`."""
+    return any(len(_QUOTED.sub('"" ', tag[0]).split()) > limit + 1 for tag in _LONG_TAG.finditer(html))
+
+
 def _text_of(blocks: list[Block], html: str, markdown: bool) -> str | None:
     return render(without_menus(blocks, link_texts(html)), markdown=markdown) or None
 
@@ -115,14 +135,20 @@ def _precise_blocks(html: str, markdown: bool) -> list[Block]:
         return []
     _name_paragraphs(tree)
     _free_code(tree)
-    page = trafilatura.bare_extraction(
-        tree, fast=True, favor_recall=True, include_comments=False, include_formatting=markdown
-    )
-    if page is None or page.body is None:
-        return []
-    reader = _Reader(markdown)
-    reader.read(page.body)
-    return reader.blocks
+    best: list[Block] = []
+    least = LEAST_SHARE * sum(len(text.strip()) for p in tree.iter("p") for text in p.itertext())
+    for options in _ATTEMPTS:
+        page = trafilatura.bare_extraction(
+            copy(tree), include_comments=False, include_formatting=markdown, **options
+        )
+        if page is None or page.body is None:
+            continue
+        reader = _Reader(markdown)
+        reader.read(page.body)
+        best = reader.blocks
+        if sum(len(block.text) for block in best) >= least:
+            break
+    return best
 
 
 def _prepared(html: str) -> str:

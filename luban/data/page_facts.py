@@ -11,9 +11,12 @@ from datetime import datetime
 from luban.records import Document
 
 _HEAD_CHARS = 100_000
+_TAG_CHARS = 4_000
 _HEAD_END = re.compile(r"</head\b", re.I)
 _TAG = re.compile(r"<(meta|link|html)\b((?:[^<>\"']|\"[^\"]{0,4000}\"|'[^']{0,4000}')*)>", re.I)
-_ATTRIBUTE = re.compile(r"([a-zA-Z:_-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
+_ATTRIBUTE = re.compile(
+    r"(?<![a-zA-Z:_-])([a-zA-Z:_-]{1,100})\s{0,100}=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
+)
 _TITLE = re.compile(r"<title\b[^<>]*>", re.I)
 _JSON_DATE = re.compile(r"\"datePublished\"\s*:\s*\"([^\"]{4,40})\"")
 _JSON_LICENCE = re.compile(r"\"license\"\s*:\s*\"(https?:[^\"]{4,200})\"")
@@ -141,8 +144,9 @@ def _title(head: str) -> str:
 def _licence(page: str, metas: dict[str, str]) -> str:
     """Return the licence named by rel=license, by meta data, or by the page's only CC link."""
     for match in _LICENCE_REL.finditer(page):
-        start, end = page.rfind("<", 0, match.start()), page.find(">", match.end())
-        if start >= 0 and (name := licence_name(_attributes(page[start:end]).get("href", ""))):
+        start = page.rfind("<", max(match.start() - _TAG_CHARS, 0), match.start())
+        end = page.find(">", match.end(), match.end() + _TAG_CHARS)
+        if start >= 0 and end >= 0 and (name := licence_name(_attributes(page[start:end]).get("href", ""))):
             return name
     for said in (metas.get(name, "") for name in _LICENCES):
         if name := licence_name(said):

@@ -1,9 +1,17 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from luban.data import extract
-from luban.data.extract import ExtractMainText, extract_bulk, extract_main_text, is_nested_deeper
+from luban.data.extract import (
+    MAX_ATTRIBUTES,
+    ExtractMainText,
+    extract_bulk,
+    extract_main_text,
+    has_tag_with_more_attributes,
+    is_nested_deeper,
+)
 from luban.records import Document, Drop
 
 BOTH = pytest.mark.parametrize("read", [extract_main_text, extract_bulk])
@@ -134,6 +142,47 @@ def test_pages_that_are_too_large_or_too_deep_are_dropped_with_the_limit() -> No
     assert deep.reason == "page nested too deeply"
     assert is_nested_deeper("<div>" * 3, 2)
     assert not is_nested_deeper("<div></div>" * 30, 2)
+
+
+@pytest.mark.parametrize("tag", ["meta", "div", "p"])
+def test_a_tag_with_thousands_of_attributes_is_dropped_and_long_values_are_not(tag: str) -> None:
+    trap = f"<{tag} " + " ".join(f'a{i}="v {i}"' for i in range(MAX_ATTRIBUTES + 1)) + f">{ENGLISH}"
+    result = ExtractMainText()(Document("1", trap, "a.html", extra=HTML))
+    assert isinstance(result, Drop)
+    assert (result.reason, str(MAX_ATTRIBUTES) in result.detail) == ("too many attributes", True)
+    assert has_tag_with_more_attributes("<a " + "b " * (MAX_ATTRIBUTES + 1) + ">", MAX_ATTRIBUTES)
+    picture = f"<{tag} data-all='" + "a=1 " * 50_000 + "'>"
+    assert not has_tag_with_more_attributes(picture, MAX_ATTRIBUTES)
+    assert not has_tag_with_more_attributes("a < b " * 20_000, MAX_ATTRIBUTES)
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE])
+def test_a_page_of_which_little_comes_out_is_read_again_by_the_slower_ways(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trafilatura = pytest.importorskip("trafilatura")
+    read = trafilatura.bare_extraction
+    teaser = "<html><body><article><p>The village had to sell.</p></article></body></html>"
+    asked: list[dict[str, bool]] = []
+
+    def only_a_teaser_until_all_is_tried(page: Any, **options: bool) -> Any:
+        asked.append(options)
+        return read(teaser if options["fast"] else page, **options)
+
+    monkeypatch.setattr(trafilatura, "bare_extraction", only_a_teaser_until_all_is_tried)
+    page = PAGE.format(heading="", paragraphs=text)
+    assert ("1846" if text == ENGLISH else "光绪三") in (extract_main_text(page) or "")
+    assert [(o["fast"], o.get("favor_recall", False)) for o in asked] == [
+        (True, False),
+        (True, True),
+        (False, False),
+    ]
+    asked.clear()
+    monkeypatch.setattr(
+        trafilatura, "bare_extraction", lambda p, **options: asked.append(options) or read(p, **options)
+    )
+    extract_main_text(page)
+    assert len(asked) == 1
 
 
 def test_a_page_too_deep_for_the_precise_extractor_is_read_by_the_other() -> None:

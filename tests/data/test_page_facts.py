@@ -52,7 +52,8 @@ def test_dates_become_iso_8601_and_nonsense_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["<meta ", '<meta x="', "<a rel=", "<", "</head", "<html lang='", "<title>"]
+    "piece", ["<meta ", '<meta x="', "<a rel=", "<", "</head", "<html lang='", "<title>", "<a rel=license "]
 )
 def test_a_page_made_to_slow_the_reader_is_read_at_once(piece: str) -> None:
     assert read_page_facts(piece * 20_000).licence == ""
+    assert read_page_facts(f"<meta {'a' * 90_000}>").title == ""
