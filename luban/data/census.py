@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from luban.data.documents import document_files
 from luban.data.engine import Engine, Table
 from luban.data.extras import load_extra
 from luban.data.funnel import OTHERS, count_bytes, source_title
@@ -54,7 +55,9 @@ class Ways:
     samples: int = 3
     """Documents shown of each language."""
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Language → share of its documents whose words and tokens are counted; of those not named all."""
+    """Language → share of its documents whose words and tokens are counted."""
+    share: float = 1.0
+    """The same for languages that are not named."""
 
 
 @dataclass(slots=True)
@@ -147,6 +150,18 @@ def sizes_by_language(folder: Path) -> dict[str, int]:
     return {language or "und": int(counts["bytes"]) for language, counts in found.items()}
 
 
+def sample_share(folder: Path, budget: int = SAMPLE_BYTES) -> float:
+    """Return which share of a folder's documents to sample if nothing is known of its languages."""
+    pq = load_extra("pyarrow.parquet")
+    total = 0
+    for path in document_files(folder):
+        metadata = pq.read_metadata(path)
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            columns = map(group.column, range(group.num_columns))
+            total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema == "text")
+    return min(1.0, budget / max(total, 1))
+
+
 def read_unit(unit: tuple[str, int, int]) -> Iterator[Table]:
     """Yield what is looked at of a row group as tables."""
     pa = load_extra("pyarrow")
@@ -191,7 +206,7 @@ def _count_row(census: Census, row: dict[str, Any]) -> bool:
     key = key_of(row)
     if census.samples.wants(language, key):
         census.samples.add(language, key, sample_of(row))
-    return int.from_bytes(key[::-1], "big") < census.ways.shares.get(language, 1.0) * 2**64
+    return int.from_bytes(key[::-1], "big") < census.ways.shares.get(language, census.ways.share) * 2**64
 
 
 def _values(row: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from luban.data.census import Ways, sample_shares, sizes_by_language, take_census
+from luban.data.census import Ways, sample_share, sample_shares, sizes_by_language, take_census
 from luban.data.census_facts import census_facts
 from luban.data.cluster_sizes import cluster_sizes
 from luban.data.engine import open_engine
@@ -40,7 +40,8 @@ def describe_folder(
     steps = history(folder)
     if has_documents:
         shares = sample_shares(sizes_by_language(folder))
-        ways = Ways(str(tokenizer.absolute()) if tokenizer else None, samples, shares)
+        share = 1.0 if shares else sample_share(folder)
+        ways = Ways(str(tokenizer.absolute()) if tokenizer else None, samples, shares, share)
         with (
             tempfile.TemporaryDirectory() as scratch,
             open_engine(settings or WorkSettings(), Path(scratch)) as engine,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from luban.data import census
-from luban.data.census import Ways, sample_shares, take_census
+from luban.data.census import Ways, sample_share, sample_shares, take_census
 from luban.data.census_facts import census_facts
 from luban.data.cluster_sizes import cluster_sizes
 from luban.data.documents import write_documents
@@ -102,6 +102,16 @@ def test_small_languages_are_counted_whole_and_large_ones_share_the_rest() -> No
     assert sample_shares({"en": 90, "zh": 90}, 90) == {"en": 0.5, "zh": 0.5}
     assert sample_shares({"en": 0}, 90) == {"en": 1.0}
     assert sample_shares({}) == {}
+
+
+def test_without_a_word_on_languages_about_the_budget_is_sampled(tmp_path: Path) -> None:
+    some = rows(200)
+    total = sum(len(row["text"].encode()) for row in some)
+    write_documents(tmp_path, some)
+    assert sample_share(tmp_path, total // 4) == pytest.approx(0.25, rel=0.1)
+    assert sample_share(tmp_path) == 1.0
+    sampled = facts_of(tmp_path / "a", some, share=0.25)["sampled"]
+    assert 25 < sum(one["documents"] for one in sampled.values()) < 75
 
 
 def test_documents_without_text_or_language_are_counted(tmp_path: Path) -> None:
