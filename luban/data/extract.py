@@ -163,12 +163,28 @@ def _prepared(html: str) -> str:
 def _name_paragraphs(tree: Any) -> None:
     """Make a <p> of every <div> that holds a sentence and nothing but inline elements.
 
-    trafilatura breaks the lines of such paragraphs at every <code> and link.
+    trafilatura breaks the lines of such paragraphs at every <code> and link. But it drops loose text
+    beside a <p>: a <div> stays one where its neighbours do.
     """
-    for div in tree.iter("div"):
-        own = (div.text or "").strip() + "".join((child.tail or "").strip() for child in div)
-        if len(own) >= _SENTENCE_CHARS and all(element.tag in _INLINE for element in div.iterdescendants()):
+    sentences = [div for div in tree.iter("div") if _is_sentence(div)]
+    known = set(sentences)
+    mixed = {  # parents with text in other <div>s
+        parent
+        for parent in {div.getparent() for div in sentences} - {None}
+        if any(e.tag == "div" and e not in known and not _is_blank(e) for e in parent)
+    }
+    for div in sentences:
+        if div.getparent() not in mixed:
             div.tag = "p"
+
+
+def _is_sentence(div: Any) -> bool:
+    own = (div.text or "").strip() + "".join((child.tail or "").strip() for child in div)
+    return len(own) >= _SENTENCE_CHARS and all(element.tag in _INLINE for element in div.iterdescendants())
+
+
+def _is_blank(element: Any) -> bool:
+    return not any(text.strip() for text in element.itertext())
 
 
 def _free_code(tree: Any) -> None:

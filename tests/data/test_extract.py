@@ -54,6 +54,15 @@ def test_a_sentence_with_code_in_a_div_stays_on_one_line() -> None:
     assert sentence.format("bind") in (extract_main_text(page) or "").splitlines()
 
 
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE])
+def test_paragraphs_in_divs_stay_though_some_are_short_or_wrapped(text: str) -> None:
+    lines = [line.removesuffix("</p>") for line in text.split("<p>")[1:]]
+    body = f"<div>{lines[0]}{lines[1]}</div><div><span>{lines[2]}</span></div><div><b>{lines[3]}</b></div>"
+    page = f'<html><body><div class="article-body"><div class="editor">{body}</div></div></body></html>'
+    found = extract_main_text(page) or ""
+    assert [line in found for line in lines] == [True] * 4
+
+
 def test_a_page_without_text_is_dropped_and_other_sources_pass() -> None:
     step = ExtractMainText()
     empty = Document(
