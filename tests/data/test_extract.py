@@ -57,10 +57,14 @@ def test_a_sentence_with_code_in_a_div_stays_on_one_line() -> None:
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE])
 def test_paragraphs_in_divs_stay_though_some_are_short_or_wrapped(text: str) -> None:
     lines = [line.removesuffix("</p>") for line in text.split("<p>")[1:]]
-    body = f"<div>{lines[0]}{lines[1]}</div><div><span>{lines[2]}</span></div><div><b>{lines[3]}</b></div>"
+    long = "".join(f"<div>{n}{lines[0]}{lines[1]}</div>" for n in range(4))
+    body = f"<div><span>{lines[2]}</span></div>{long}<div><span>{lines[3]}</span></div>"
     page = f'<html><body><div class="article-body"><div class="editor">{body}</div></div></body></html>'
     found = extract_main_text(page) or ""
     assert [line in found for line in lines] == [True] * 4
+    tree = pytest.importorskip("lxml.html").fromstring(page)
+    extract._name_paragraphs(tree)
+    assert not tree.findall(".//p")  # or trafilatura drops some that stay <div>
 
 
 def test_a_page_without_text_is_dropped_and_other_sources_pass() -> None:
