@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luban.data.documents import document_files
 from luban.data.engine import ORDER, Engine, Table, open_engine, starts
 from luban.data.extras import load_extra
 from luban.data.language import is_unspaced
@@ -70,14 +71,16 @@ def diff_folders(
 
 @dataclass(frozen=True, slots=True)
 class ReadKeys:
-    """Reads what is compared of a row group: hashes of id and text, and the fields."""
+    """Reads what is compared of a row group: hashes of id and text, and some fields."""
+
+    fields: tuple[str, ...]
 
     def __call__(self, unit: tuple[int, Unit]) -> Iterator[Table]:
         """Yield tables; `order` is the row's place in its folder, doubled, and 1 more in B."""
         pa = load_extra("pyarrow")
         side, (path, group, first) = unit
         with load_extra("pyarrow.parquet").ParquetFile(path) as parquet:
-            have = [name for name in FIELDS if name in parquet.schema_arrow.names]
+            have = [name for name in self.fields if name in parquet.schema_arrow.names]
             for batch in parquet.iter_batches(1000, row_groups=[group], columns=["id", "text", *have]):
                 n = batch.num_rows
                 columns = {
@@ -116,6 +119,24 @@ class Match:
         return pa.table({name: pa.array([p.get(name) for p in pairs], kind) for name, kind in kinds.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Keeps the rows of A or B that have no partner with their key on the other side."""
+
+    def __call__(self, table: Table) -> Table:
+        """Return the later rows of the side that has more of a key."""
+        orders = table.column(ORDER).to_pylist()
+        begins = [*starts(table, KEY).tolist(), len(orders)]
+        keep: list[int] = []
+        for begin, end in zip(begins, begins[1:], strict=False):
+            sides: tuple[list[int], list[int]] = ([], [])
+            for place in range(begin, end):
+                sides[orders[place] % 2].append(place)
+            n = min(map(len, sides))
+            keep += sides[0][n:] + sides[1][n:]
+        return table.take(load_extra("pyarrow").array(keep, "int64"))
+
+
 def _pair(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for side, row in (("a", one), ("b", other)):
@@ -152,34 +173,36 @@ class _Matched:
                 chosen.sort(key=lambda pair: [-1 if place is None else place for place in pair])
                 del chosen[n_samples:]
 
-        alone = []
-        for row in _rows(self.engine.read(units, ReadKeys()).group(KEY, Match(KEY))):
+        read = self.engine.read(units, ReadKeys(self._shared_fields()))
+        for row in _rows(read.group(KEY, Match(KEY))):
             if row["changed"] is None:
-                alone.append(row)
-                continue
+                continue  # alone: matched by its text below
             changed = row["changed"].split()
             for kind in changed or ["same"]:
                 tell(kind, row)
             for name in set(changed) & set(moves):
                 moves[name][f"{row[f'{name}_a']} → {row[f'{name}_b']}"] += 1
-        by_text: dict[bytes, list[dict[str, Any]]] = {}
-        for row in sorted(
-            alone, key=lambda row: (row["a"] is None, row["a"] if row["a"] is not None else row["b"])
-        ):
-            waiting = by_text.setdefault(row[TEXT], [])
-            partner = next((w for w in waiting if (w["a"] is None) != (row["a"] is None)), None)
-            if partner is None:
-                waiting.append(row)
+        for row in _rows(read.group(KEY, Alone()).group(TEXT, Match(TEXT))):
+            if row["changed"] is not None:
+                tell("renamed", row)
             else:
-                waiting.remove(partner)
-                tell("renamed", {"a": partner["a"], "b": row["b"]})
-        for row in (row for rows in by_text.values() for row in rows):
-            tell("only in A" if row["b"] is None else "only in B", row)
+                tell("only in A" if row["b"] is None else "only in B", row)
         return (
             dict(counts),
             {name: dict(found.most_common(20)) for name, found in moves.items() if found},
             places,
         )
+
+    def _shared_fields(self) -> tuple[str, ...]:
+        """Fields that both folders have: a column that came with a stage changes no document."""
+        schemas = [
+            {name for path in document_files(folder) for name in _columns(path)} for folder in self.folders
+        ]
+        return tuple(name for name in FIELDS if all(name in schema for schema in schemas))
+
+
+def _columns(path: Path) -> list[str]:
+    return list(load_extra("pyarrow.parquet").read_schema(path).names)
 
 
 def _rows(tables: Any) -> Iterator[dict[str, Any]]:

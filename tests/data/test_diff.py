@@ -51,6 +51,12 @@ def test_a_folder_does_not_differ_from_itself_whatever_its_order(tmp_path: Path)
     assert found.samples == {} == found.settings
 
 
+def test_a_column_that_one_folder_lacks_changes_no_document(tmp_path: Path) -> None:
+    a = folder_of(tmp_path / "a", {"id": "x", "text": "t"})
+    b = folder_of(tmp_path / "b", {"id": "x", "text": "t", "split": "train", "cluster": "x"})
+    assert diff_folders(a, b, tmp_path).is_empty
+
+
 def test_every_document_is_counted_though_ids_or_texts_repeat(tmp_path: Path) -> None:
     a = folder_of(tmp_path / "a", *({"id": "x", "text": "t"} for _ in range(3)), {"id": "y", "text": "t"})
     b = folder_of(tmp_path / "b", {"id": "x", "text": "t"}, {"id": "z", "text": "t"})
