@@ -46,6 +46,7 @@ _CARDS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
     (81, 81, (16, 17, 18, 19)),
     (2200, 2204, (16, 17, 18, 19)),  # Mir
 )
+_TAIWAN_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYWZIO"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
@@ -101,6 +102,26 @@ def is_id_card(value: str) -> bool:
 def is_old_id_card(digits: str) -> bool:
     """Whether a Chinese ID number of the old form, 15 digits, has a known region and a possible birthday."""
     return digits[:2] in _ID_REGIONS and is_date("19" + digits[6:8], digits[8:10], digits[10:12])
+
+
+def is_taiwan_id(value: str) -> bool:
+    """Whether a letter and nine digits add up to a multiple of ten (Taiwan's national identity cards).
+
+    The letter stands for two digits, those of its place in a list by the age of the counties' codes.
+    """
+    first = 10 + _TAIWAN_LETTERS.index(value[0])
+    total = first // 10 + first % 10 * 9 + int(value[9])
+    return (total + sum((8 - i) * int(c) for i, c in enumerate(value[1:9]))) % 10 == 0
+
+
+def is_hong_kong_id(value: str) -> bool:
+    """Whether one or two letters, six digits and the check character, "A" for ten, add up to 0 modulo 11.
+
+    A missing first letter counts 36, letters from A count from 10 (Hong Kong identity cards).
+    """
+    plain = "".join(c for c in value if c.isalnum())
+    figures = [36] * (9 - len(plain)) + [int(c, 36) for c in plain]
+    return sum((9 - i) * n for i, n in enumerate(figures)) % 11 == 0
 
 
 def is_date(year: str, month: str, day: str) -> bool:

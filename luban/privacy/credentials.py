@@ -20,7 +20,7 @@ _TOKENS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Slack token", ("xox",), r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
     ("Stripe key", ("_live_", "_test_"), r"[spr]k_(?:live|test)_[A-Za-z0-9]{16,}"),
     ("model provider key", ("sk-",), r"sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}"),
-    ("Hugging Face token", ("hf_",), r"hf_[A-Za-z0-9]{30,}"),
+    ("Hugging Face token", ("hf_",), r"hf_(?=[a-z0-9]{0,64}[A-Z])[A-Za-z0-9]{30,}"),
     ("npm token", ("npm_",), r"npm_[A-Za-z0-9]{36}"),
     ("PyPI token", ("pypi-AgE",), r"pypi-AgE[A-Za-z0-9_-]{40,}"),
     ("SendGrid key", ("SG.",), r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{30,64}"),
@@ -31,6 +31,8 @@ _TOKENS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Telegram token", (":AA",), r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
     ("JSON web token", ("eyJ",), r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
 )
+_DIGITLESS = ("AKIA", "ASIA", "hf_", "ghp_", "npm_")
+"""Tokens of letters alone: by their alphabet, or short enough that some have no digit by chance."""
 _RULES = tuple((name, marks, re.compile(_HERE + shape)) for name, marks, shape in _TOKENS)
 _SLACK_HOOK = re.compile(r"hooks\.slack\.com/services/(T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,30})")
 _BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
@@ -40,7 +42,10 @@ _HEADERS = tuple(
     re.compile(f"{name} {{1,4}}([A-Za-z0-9._~+/-]{{20,4096}}={{0,2}})")
     for name in ("earer", "Basic", "basic")
 )
-_ASCII = r"([\"'“`]?)([!#-&*+\--:=?-Z\\^_a-z|~]{6,256})([\"'”`]?)"
+_ASCII = (
+    r"(?:\"(?P<double>[^\"\s]{6,256})\"|'(?P<single>[^'\s]{6,256})'"
+    r"|([\"'“`]?)(?P<bare>[!#-&*+\--:=?-Z\\^_a-z|~]{6,256})([\"'”`]?))"
+)
 _ASSIGNED = tuple(re.compile(sign + r"=?>?\s{0,4}" + _ASCII) for sign in ":=")
 _CHINESE_ASSIGNED = tuple(re.compile(sign + r"\s{0,4}" + _ASCII) for sign in "：是为")
 _SPOKEN = re.compile(" is " + _ASCII)
@@ -69,8 +74,8 @@ _OLD_WALLET = re.compile("[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![0-9A-Za-z])")
 def find_secrets(text: str, runs: Sequence[tuple[int, int]], has_han: bool) -> Iterator[Span]:
     """Yield keys, tokens, passwords and private keys; `runs` are the text's digits."""
     tokens = " ".join(_tokens(text, runs))
-    if "AKIA" in text or "ASIA" in text:  # the one short enough to have no digit by chance
-        tokens += " AKIA ASIA"
+    if any(mark in text for mark in _DIGITLESS):
+        tokens += " " + " ".join(_DIGITLESS)
     for name, marks, shape in _RULES if tokens else ():
         if any(mark in tokens for mark in marks):
             for match in shape.finditer(text):
@@ -140,12 +145,15 @@ def _assigned(text: str, has_han: bool) -> Iterator[Span]:
 
 
 def _value(text: str, match: re.Match[str], is_named: bool) -> Iterator[Span]:
-    if any(c.isdigit() for c in match.group(2)):
-        value = match.group(2).rstrip(".!?")
-        is_quoted = bool(match.group(1) and match.group(3))
+    kind = next(name for name in ("double", "single", "bare") if match[name] is not None)
+    value = match[kind]
+    if any(c.isdigit() for c in value):
+        is_quoted = kind != "bare" or bool(match[3] and match[5])
+        if not is_quoted:
+            value = value.rstrip(".!?" if is_named else ".")  # in a sentence ! ends it, in a form it belongs
         named = is_named or says(_ASSIGNED_TO, text, match.start(), 48)
         if named and _is_password(value, is_quoted):
-            start = match.start(2)
+            start = match.start(kind)
             yield Span(start, start + len(value), "secret", "assigned secret", 0.75 if is_quoted else 0.6)
 
 

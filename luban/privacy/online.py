@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from luban.privacy.spans import Span, is_word, says
 
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+'-"
 _DOMAIN = re.compile(
-    r"@(?:[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff](?:[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff-]{0,62})\.){1,8}"
-    r"([A-Za-z]{2,24}|中国|公司|网络)(?![A-Za-z0-9-])"
+    r"@(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}"
+    r"([A-Za-z]{2,24}|xn--[a-z0-9-]{2,59}|中国|中文网|公司|网络|网址|网站|网店|广告|商城|商店|在线|集团|我爱你|公益|政务|移动|信息|香港"
+    r"|台湾|企业|机构|新加坡|世界|рф|укр|бел|срб)(?![A-Za-z0-9-])"
 )
+_HAN_KANA = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+_LEADS_TO_EMAIL = re.compile(
+    r".*(?:邮箱|邮件|电邮|信箱|地址|联系|账号|[发寄投写回]送?[到至给往信])(?:地址)?[是为到至给在于]*", re.S
+)
+_SAYS_EMAIL = re.compile(r"(?:邮箱|邮件|电邮|信箱|e-?mail|邮址|地址)[:：] ?\Z|<\Z", re.I)
 _FILES = frozenset("png jpg jpeg gif svg webp js css html py md json ico".split())
 _SPELT = re.compile(
     r"[\[(]at[\])]\s?([A-Za-z0-9-]{1,63}(?:(?:\s?[\[({]dot[\])}]\s?|\.)[A-Za-z0-9-]{2,63}){1,4})",
@@ -43,11 +50,11 @@ def find_emails(text: str) -> Iterator[Span]:
     """Yield e-mail addresses, also those spelt `name [at] site [dot] org`."""
     for match in _DOMAIN.finditer(text):
         at = match.start()
-        local = text[max(0, at - 64) : at]
-        name = local[len(local.rstrip(_LOCAL)) :].lstrip(".'%+-")
+        start = _local_start(text, at)
+        name = text[start:at]
         is_git = name == "git" and text[match.end() : match.end() + 1] in (":", "/")
         if name and not name.endswith(".") and match.group(1).lower() not in _FILES and not is_git:
-            yield Span(at - len(name), match.end(), "email", "e-mail address", 0.95)
+            yield Span(start, match.end(), "email", "e-mail address", 0.95)
     if "[at]" in text or "(at)" in text or "(AT)" in text or "[AT]" in text:
         for match in _SPELT.finditer(text):
             before = text[max(0, match.start() - 64) : match.start()].rstrip()
@@ -56,6 +63,34 @@ def find_emails(text: str) -> Iterator[Span]:
             if name and is_domain:
                 start = text.rindex(name, 0, match.start())
                 yield Span(start, match.end(), "email", "spelt e-mail address", 0.8)
+
+
+def _local_start(text: str, at: int) -> int:
+    """Return where the part before the @ begins: letters of any script (RFC 6531), a quoted string, or
+    `a@b`. Chinese is written without spaces, so characters before Latin letters are seldom part of it."""
+    least = max(0, at - 64)
+    quote = text.rfind('"', least, at - 1) if text.startswith('"', at - 1) else -1
+    if quote >= 0 and "\n" not in text[quote:at]:
+        return quote
+    start = at
+    while start > least and (text[start - 1] in _LOCAL or _is_letter(text[start - 1])):
+        start -= 1
+        if start > least + 1 and text[start - 1] == "@" and _is_letter(text[start - 2]):
+            start -= 1
+    name = text[start:at]
+    han = [match.end() for match in _HAN_KANA.finditer(name)]
+    if han:
+        lead = _LEADS_TO_EMAIL.match(name)
+        is_whole = lead is None and (
+            han[-1] == len(name) or _SAYS_EMAIL.search(text, max(0, start - 8), start)
+        )
+        cut = han[-1] if han[-1] < len(name) else lead.end() if lead else 0
+        start += 0 if is_whole else cut
+    return start + len(text[start:at]) - len(text[start:at].lstrip(".'%+-"))
+
+
+def _is_letter(c: str) -> bool:
+    return c.isalnum() or not c.isascii() and unicodedata.combining(c) > 0
 
 
 def find_urls(text: str) -> Iterator[Span]:

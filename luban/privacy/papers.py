@@ -12,6 +12,7 @@ _IBAN = re.compile(
     r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){10,30}(?![0-9A-Za-z])|[a-z]{2}[0-9]{2}[a-z0-9]{10,30}(?![0-9A-Za-z])"
 )
 _COMPANY = re.compile(r"[1-9A-GY][1239][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}(?![0-9A-Za-z])")
+_SAYS_COMPANY = re.compile(r"代码|信用|税号|识别号|注册号|USCC|credit code|tax", re.I)
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _PLATE = re.compile(
     f"[{_PROVINCES}][A-HJ-NP-Z] ?[·•.-]? ?(?=[A-Z]{{0,4}}[0-9])"
@@ -77,7 +78,11 @@ def _companies(text: str, runs: Runs) -> Iterator[Span]:
             start -= is_word(text, start - 1)
             match = _COMPANY.match(text, start)
             if match and not is_word(text, start - 1) and is_company_code(match.group()):
-                yield Span(*match.span(), "company_code", "unified social credit code", 0.95)
+                # Of numbers without letters one in 31 has the right check character.
+                named = not match.group().isdigit() or says(_SAYS_COMPANY, text, match.start())
+                yield Span(
+                    *match.span(), "company_code", "unified social credit code", 0.95 if named else 0.4
+                )
 
 
 def _plates(text: str, runs: Runs) -> Iterator[Span]:

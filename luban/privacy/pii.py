@@ -6,7 +6,6 @@ announces them; a name in the middle of a sentence is not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 
 from luban.errors import ConfigError
@@ -14,6 +13,8 @@ from luban.privacy.addresses import find_addresses
 from luban.privacy.credentials import find_secrets, find_wallets
 from luban.privacy.dates import find_dates
 from luban.privacy.digits import find_numbers
+from luban.privacy.folding import fold, has_chinese
+from luban.privacy.identity import find_island_ids
 from luban.privacy.masking import MODES, Masker
 from luban.privacy.names import find_names
 from luban.privacy.online import find_addresses_of_machines, find_emails, find_url_secrets, find_urls
@@ -32,13 +33,6 @@ MORE_TYPES = ("url", "date", "age")
 """What is only found when asked for by name: alone they name nobody, and clean text is full of them."""
 MIN_CONFIDENCE = 0.5
 
-_HAN = re.compile("[\u4e00-\u9fff０-９＠]")
-_WIDE = re.compile("[０-９＠Ａ-Ｚａ-ｚ]")
-_NARROW = {
-    wide: wide - 0xFEE0 for wide in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
-}
-_NARROW |= {ord(wide): ord(narrow) for wide, narrow in zip("＠＋－（）．＿", "@+-()._", strict=True)}
-
 
 def find_personal_data(
     text: str, types: Collection[str] | None = None, min_confidence: float = MIN_CONFIDENCE
@@ -49,9 +43,8 @@ def find_personal_data(
     [Span(start=5, end=17, type='phone', rule='Chinese landline', confidence=0.95)]
     """
     wanted = frozenset(check_types(TYPES if types is None else types))
-    has_han = not text.isascii() and _HAN.search(text) is not None
-    if has_han and _WIDE.search(text):
-        text = text.translate(_NARROW)  # one character for one: places stay
+    has_han = has_chinese(text)
+    text = fold(text) if has_han else text
     return without_overlaps(s for s in _candidates(text, wanted, has_han) if s.confidence >= min_confidence)
 
 
@@ -102,6 +95,8 @@ def _candidates(text: str, types: frozenset[str], has_han: bool) -> Iterator[Spa
         return
     if types.intersection(NUMBERS):
         yield from find_numbers(text, runs, types)
+    if "id_card" in types:
+        yield from find_island_ids(text, runs)
     if types.intersection(PAPERS):
         yield from find_papers(text, runs, types)
     if types.intersection(("birth_date", "date", "age")):
