@@ -42,54 +42,68 @@ uint32_t next_code_point(const uint8_t *&at, const uint8_t *end) {
     return point;
 }
 
-// Returns whether most of the letters belong to scripts without spaces.
-bool read_characters(const Texts &texts, int64_t i, std::vector<uint32_t> &characters) {
+struct Tokens {
+    std::vector<uint64_t> hashes;
+    std::vector<uint8_t> unspaced;  // whether each is a character of a script without spaces
+
+    void add(uint64_t letters, bool is_unspaced) { hashes.push_back(mix(letters)), unspaced.push_back(is_unspaced); }
+};
+
+void read_characters(const Texts &texts, int64_t i, std::vector<uint32_t> &characters) {
     const uint8_t *at = texts.bytes + texts.offsets[i], *end = texts.bytes + texts.offsets[i + 1];
     characters.resize(end - at);
     uint32_t *to = characters.data();
-    int64_t unspaced = 0;
     while (at < end) {
         const uint32_t point = *at < 0x80 ? *at++ : next_code_point(at, end);
-        const uint32_t entry = point < texts.table_size ? texts.table[point] : point;
-        unspaced += (entry & UNSPACED) != 0;
-        *to++ = entry;
+        *to++ = point < texts.table_size ? texts.table[point] : point;
     }
     characters.resize(to - characters.data());
-    return unspaced * 3 > static_cast<int64_t>(characters.size());
 }
 
-void read_tokens(const std::vector<uint32_t> &characters, bool unspaced, std::vector<uint64_t> &tokens) {
-    tokens.clear();
+// Tokens are the words, and each character of a script without spaces: an edit changes those near it alone.
+void read_tokens(const std::vector<uint32_t> &characters, Tokens &tokens) {
+    tokens.hashes.clear(), tokens.unspaced.clear();
     uint64_t word = 0;
     bool inside = false;
     for (const uint32_t entry : characters) {
-        if (entry & WORD) {
+        const bool unspaced = (entry & (WORD | UNSPACED)) == (WORD | UNSPACED);
+        if ((entry & WORD) && !unspaced) {
             word = word * LETTER + (entry & FOLDED);
-            inside = !unspaced;
-            if (!unspaced) continue;
-        } else if (!inside) {
+            inside = true;
             continue;
         }
-        tokens.push_back(mix(word));
+        if (inside) tokens.add(word, false);
+        if (unspaced) tokens.add(entry & FOLDED, true);
         word = 0, inside = false;
     }
-    if (inside) tokens.push_back(mix(word));
-    if (!tokens.empty()) return;
+    if (inside) tokens.add(word, false);
+    if (!tokens.hashes.empty()) return;
     for (const uint32_t entry : characters) word = word * LETTER + (entry & FOLDED);
-    tokens.push_back(mix(word));
+    tokens.add(word, false);
 }
 
-void hash_ngrams(const std::vector<uint64_t> &tokens, int wanted, std::vector<uint32_t> &ngrams) {
-    const int64_t n = std::min<int64_t>(wanted, tokens.size()), size = tokens.size() - n + 1;
-    uint64_t oldest = 1, rolling = 0;
-    for (int64_t i = 0; i < n; i++) oldest *= TOKEN;
-    ngrams.resize(size);
-    for (int64_t i = 0; i < n - 1; i++) rolling = rolling * TOKEN + tokens[i];
+uint64_t power(uint64_t base, int exponent) {
+    uint64_t product = 1;
+    for (int i = 0; i < exponent; i++) product *= base;
+    return product;
+}
+
+// An n-gram's first token says how long it is. Where none fits, all tokens are one.
+void hash_ngrams(const Texts &texts, const Tokens &tokens, std::vector<uint64_t> &until, std::vector<uint32_t> &ngrams) {
+    const int64_t size = tokens.hashes.size();
+    const int64_t lengths[2] = {texts.word_ngram, texts.char_ngram};
+    const uint64_t powers[2] = {power(TOKEN, lengths[0]), power(TOKEN, lengths[1])};
+    until.resize(size + 1), ngrams.resize(size);
+    until[0] = 0;
+    for (int64_t i = 0; i < size; i++) until[i + 1] = until[i] * TOKEN + tokens.hashes[i];
+    int64_t found = 0;
     for (int64_t i = 0; i < size; i++) {
-        rolling = rolling * TOKEN + tokens[i + n - 1];
-        if (i > 0) rolling -= tokens[i - 1] * oldest;
-        ngrams[i] = mix(rolling) >> 32;
+        const int kind = tokens.unspaced[i];
+        const int64_t end = i + lengths[kind];
+        if (end <= size) ngrams[found++] = mix(until[end] - until[i] * powers[kind]) >> 32;
     }
+    if (!found) ngrams[found++] = mix(until[size]) >> 32;
+    ngrams.resize(found);
 }
 
 // The low bits of a product are weak: the high ones are brought down before the second.
@@ -168,14 +182,15 @@ extern "C" {
 void luban_sign(const Texts *texts, const uint32_t *masks, const uint32_t *factors, int64_t permutations,
                 uint8_t *keys, uint32_t *signatures) {
     std::vector<uint32_t> characters, ngrams;
-    std::vector<uint64_t> tokens;
+    std::vector<uint64_t> until;
+    Tokens tokens;
     std::vector<uint8_t> room;
     for (int64_t i = 0; i < texts->n; i++) {
-        const bool unspaced = read_characters(*texts, i, characters);
+        read_characters(*texts, i, characters);
         const uint32_t *first = characters.data();
         hash_exactly(first, first + characters.size(), room, keys + 16 * i, 16);
-        read_tokens(characters, unspaced, tokens);
-        hash_ngrams(tokens, unspaced ? texts->char_ngram : texts->word_ngram, ngrams);
+        read_tokens(characters, tokens);
+        hash_ngrams(*texts, tokens, until, ngrams);
         for (int64_t k = 0; k < permutations; k += TOGETHER)
             least(ngrams, masks + k, factors + k, signatures + i * permutations + k);
     }
@@ -184,12 +199,13 @@ void luban_sign(const Texts *texts, const uint32_t *masks, const uint32_t *facto
 // Writes each text's n-grams, sorted and each once, one text after the other; `ends` (n + 1) says where.
 void luban_ngram_sets(const Texts *texts, uint32_t *sets, int64_t *ends) {
     std::vector<uint32_t> characters, ngrams, other;
-    std::vector<uint64_t> tokens;
+    std::vector<uint64_t> until;
+    Tokens tokens;
     ends[0] = 0;
     for (int64_t i = 0; i < texts->n; i++) {
-        const bool unspaced = read_characters(*texts, i, characters);
-        read_tokens(characters, unspaced, tokens);
-        hash_ngrams(tokens, unspaced ? texts->char_ngram : texts->word_ngram, ngrams);
+        read_characters(*texts, i, characters);
+        read_tokens(characters, tokens);
+        hash_ngrams(*texts, tokens, until, ngrams);
         sort_unique(ngrams, other);
         memcpy(sets + ends[i], ngrams.data(), 4 * ngrams.size());
         ends[i + 1] = ends[i] + ngrams.size();

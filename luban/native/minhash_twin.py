@@ -17,21 +17,23 @@ LETTER, TOKEN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 BLOCK = 1 << 14  # n-grams worked on at a time, so that they stay in the processor's cache
 
 
-def is_unspaced(characters: Characters) -> bool:
-    """Whether more than a third of the characters belong to scripts without spaces."""
-    return 3 * int(np.count_nonzero(characters & IS_UNSPACED)) > len(characters)
-
-
 def hash_ngrams(characters: Characters, word_ngram: int, char_ngram: int) -> Hashes:
-    """Return the hashes of all n-grams in order, repeats included, never none."""
-    unspaced = is_unspaced(characters)
-    tokens = _tokens(characters, unspaced)
-    n = min(char_ngram if unspaced else word_ngram, len(tokens))
-    size = len(tokens) - n + 1
+    """Return the hashes of all n-grams in order, repeats included, never none.
+
+    An n-gram's first token says how long it is. Where none fits, all tokens are one.
+    """
+    tokens, unspaced = _tokens(characters)
+    size = len(tokens)
+    lengths = np.where(unspaced, char_ngram, word_ngram)
+    fits = np.arange(size) + lengths <= size
+    if not fits.any():
+        lengths[0], fits[0] = size, True
     mixed = np.zeros(size, np.uint64)
-    for i in range(n):
-        mixed = mixed * TOKEN + tokens[i : i + size]
-    return (_mix(mixed) >> np.uint64(32)).astype(np.uint32)
+    for n in np.unique(lengths[fits]).tolist():
+        first = np.flatnonzero(fits & (lengths == n))
+        for i in range(n):
+            mixed[first] = mixed[first] * TOKEN + tokens[first + i]
+    return (_mix(mixed[fits]) >> np.uint64(32)).astype(np.uint32)
 
 
 def sign(ngrams: Hashes, masks: Hashes, factors: Hashes) -> Hashes:
@@ -71,15 +73,24 @@ def units(text: bytes, *, paragraphs: bool) -> Iterator[tuple[int, int]]:
         begin = stop + 1 if stop >= 0 else len(text)
 
 
-def _tokens(characters: Characters, unspaced: bool) -> NDArray[np.uint64]:
+def _tokens(characters: Characters) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return the words and each character of a script without spaces, and which of them are the latter."""
     letters = (characters & FOLDED).astype(np.uint64)
     inside = (characters & IS_WORD) != 0
     if not inside.any():
-        return _mix(_polynomials(letters, np.zeros(1, np.int64), np.array([len(letters)])))
-    if unspaced:
-        return _mix(letters[inside])
-    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
-    return _mix(_polynomials(letters, edges[::2], edges[1::2]))
+        return _mix(_polynomials(letters, np.zeros(1, np.int64), np.array([len(letters)]))), np.zeros(1, bool)
+    alone = inside & ((characters & IS_UNSPACED) != 0)
+    begins = inside & (alone | ~_shifted(inside & ~alone, 1))
+    ends = inside & (alone | ~_shifted(inside & ~alone, -1))
+    first = np.flatnonzero(begins)
+    return _mix(_polynomials(letters, first, np.flatnonzero(ends) + 1)), alone[first]
+
+
+def _shifted(flags: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """Return the flags of the characters before (1) or after (-1) each."""
+    moved = np.roll(flags, by)
+    moved[0 if by > 0 else -1] = False
+    return moved
 
 
 def _polynomials(

@@ -97,7 +97,7 @@ def count_repeated_chars(text: str, classes: bytes, ngram: int) -> tuple[int, in
 
 
 def hash_ngrams(text: str, classes: bytes, word_ngram: int, char_ngram: int) -> NDArray[np.uint32]:
-    """Return the hashes of all n-grams of a lower-cased text, of characters where it has no spaces."""
+    """Return the hashes of all n-grams of a lower-cased text; the first token of each says how long it is."""
     raw = _encoded(text)
     out = np.empty(len(raw) + 1, np.uint32)
     n = library().luban_text_ngrams(

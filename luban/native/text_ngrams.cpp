@@ -114,16 +114,6 @@ class Ngrams {
     int64_t chars(int64_t i) const { return until[i + n] - until[i]; }
 };
 
-bool is_unspaced(Reader text, Classes is) {
-    int64_t chars = 0, unspaced = 0;
-    while (text.more()) {
-        const uint32_t c = text.next();
-        chars++;
-        unspaced += c >= 128 && (is[c] & UNSPACED);
-    }
-    return 3 * unspaced > chars;
-}
-
 struct Crc {
     uint32_t of[256];
     Crc() {
@@ -191,40 +181,43 @@ void luban_text_repeated_chars(
     }
 }
 
-// Hashes of the n-grams of words, or of letters and digits where over a third of the text is in scripts without
-// spaces; returns their number. `out` has room for a number a byte, and one more.
+// Hashes of n-grams of words and of characters of scripts without spaces; the first token of an n-gram says how
+// long it is, and where none fits, all are one. Returns their number. `out` has room for a number a byte, and one more.
 int64_t luban_text_ngrams(
     const uint8_t *text, int64_t n, const uint8_t *classes, int64_t n_classes, int64_t word_ngram,
     int64_t char_ngram, uint32_t *out) {
     const Classes is{classes, n_classes};
-    const bool unspaced = is_unspaced(reader(text, n), is);
-    int64_t ngram = unspaced ? char_ngram : word_ngram;
+    std::vector<uint8_t> unspaced;
+    unspaced.reserve(n / 2 + 1);
     int64_t size = 0;
     const uint8_t *first = nullptr;
+    const auto add = [&](uint32_t token, bool is_unspaced) { out[size++] = token, unspaced.push_back(is_unspaced); };
     for (Reader r = reader(text, n); r.more();) {
         const uint8_t *start = r.at;
         const uint32_t c = r.next();
-        if (!(is[c] & WORD)) {
-            if (first) out[size++] = crc32(first, start);
-            first = nullptr;
-        } else if (unspaced) {
-            out[size++] = c;
-        } else if (!first) {
-            first = start;
+        const bool alone = (is[c] & (WORD | UNSPACED)) == (WORD | UNSPACED);
+        if ((is[c] & WORD) && !alone) {
+            if (!first) first = start;
+            continue;
         }
+        if (first) add(crc32(first, start), false);
+        if (alone) add(c, true);
+        first = nullptr;
     }
-    if (first) out[size++] = crc32(first, text + n);
-    if (!size && !unspaced) out[size++] = crc32(text, text + n);
-    if (!size)  // only marks: they are the text
-        for (Reader r = reader(text, n); r.more();) out[size++] = r.next();
-    if (!size) out[size++] = ' ';
-    ngram = std::min(ngram, size);
-    for (int64_t i = 0; i + ngram <= size; i++) {
+    if (first) add(crc32(first, text + n), false);
+    if (!size) add(crc32(text, text + n), false);  // only marks: they are the text
+    int64_t found = 0;
+    const auto write = [&](int64_t begin, int64_t end) {
         uint32_t mixed = 0;
-        for (int64_t k = 0; k < ngram; k++) mixed = mixed * 0x9e3779b1u + out[i + k];
-        out[i] = spread(mixed);
+        for (int64_t k = begin; k < end; k++) mixed = mixed * 0x9e3779b1u + out[k];
+        out[found++] = spread(mixed);
+    };
+    for (int64_t i = 0; i < size; i++) {
+        const int64_t end = i + (unspaced[i] ? char_ngram : word_ngram);
+        if (end <= size) write(i, end);
     }
-    return size - ngram + 1;
+    if (!found) write(0, size);
+    return found;
 }
 
 // How many of n numbers are distinct.

@@ -94,6 +94,33 @@ def test_words_make_ngrams_in_spaced_texts_and_characters_in_others() -> None:
     assert found[3] == found[4]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.34, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_word_more_changes_few_ngrams_at_any_mix_of_scripts(
+    monkeypatch: pytest.MonkeyPatch, share: float, native: bool
+) -> None:
+    monkeypatch.setattr(minhash, "is_available", lambda: native)
+    rng = random.Random(round(100 * share))
+    for word, char in ((2, 2), (5, 3)):
+        tokens = [
+            chr(rng.randrange(0x4E00, 0x9FA5)) if rng.random() < share else f"w{rng.randrange(10**6)} "
+            for _ in range(300)
+        ]
+        for more in ("another ", "字"):
+            edited = list(tokens)
+            edited.insert(rng.randrange(300), more)
+            sets, ends = minhash.ngram_sets(packed(["".join(tokens), "".join(edited)], word, char))
+            assert twin.jaccard(sets[: ends[1]], sets[ends[1] :]) >= 0.9
+
+
+def test_an_ngram_is_as_long_as_its_first_token_says() -> None:
+    texts = packed(["one two 天地玄", "two 天 one 地玄黄 one two", "天地玄", "one two"], 2, 3)
+    sets, ends = minhash.ngram_sets(texts)
+    mixed, _, chinese, english = (set(sets[a:b].tolist()) for a, b in zip(ends, ends[1:], strict=False))
+    assert len(mixed) == 3
+    assert chinese | english < mixed
+
+
 def test_bytes_that_are_no_utf8_do_no_harm() -> None:
     data = np.frombuffer(bytes(range(256)) + b"\xe4\xb8", np.uint8)
     texts = Texts(data, np.array([0, 100, 256, 258]), character_table(), 2, 2)

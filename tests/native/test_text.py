@@ -68,6 +68,18 @@ def test_hashes_of_ngrams_are_those_of_plain_python(name: str) -> None:
         assert native.count_distinct(got) == len(np.unique(got))
 
 
+def test_a_word_more_changes_few_hashes_of_a_mixed_text() -> None:
+    rng = random.Random(1)
+    for share in (0.2, 0.34, 0.5):
+        tokens = [
+            chr(rng.randrange(0x4E00, 0x9FA5)) if rng.random() < share else f"w{i} " for i in range(300)
+        ]
+        edited = [*tokens[:150], "another ", *tokens[150:]]
+        for hashes in (plain.hash_ngrams, lambda t, w, c: native.hash_ngrams(t, character_classes(), w, c)):
+            one, other = (set(hashes("".join(text), 5, 3).tolist()) for text in (tokens, edited))
+            assert len(one & other) >= 0.9 * len(one | other)
+
+
 def test_words_of_a_spaced_text_are_those_of_split() -> None:
     text = "Two  words,\tand\u00a0three more…\n(all) of them"
     assert plain.split_words(text) == text.split()

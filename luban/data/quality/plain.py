@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from luban.data.language import UNSPACED, is_unspaced
+from luban.data.language import UNSPACED
 from luban.data.quality.characters import (
     CJK,
     HAN_CHARACTER,
@@ -90,15 +90,24 @@ def count_repeated_chars(text: str, ngram: int) -> tuple[int, int]:
 
 
 def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> NDArray[np.uint32]:
-    """Return the hashes of all n-grams of a lower-cased text, of characters where it has no spaces."""
-    unspaced = is_unspaced(text)
-    tokens = _character_codes(text) if unspaced else _word_hashes(text)
-    n = min(char_ngram if unspaced else word_ngram, len(tokens))
-    size = len(tokens) - n + 1
+    """Return the hashes of all n-grams of a lower-cased text; the first token of each says how long it is.
+
+    Tokens are words, and each character of a script without spaces. Where no n-gram fits, all are one.
+    """
+    words = _token().findall(text) or [text]
+    unspaced = np.fromiter((bool(_UNSPACED.match(word)) for word in words), bool, len(words))
+    tokens = np.fromiter(map(_HASHES.__getitem__, words), np.uint32, len(words))
+    size = len(words)
+    lengths = np.where(unspaced, char_ngram, word_ngram)
+    fits = np.arange(size) + lengths <= size
+    if not fits.any():
+        lengths[0], fits[0] = size, True
     mixed = np.zeros(size, np.uint32)
-    for i in range(n):
-        mixed = mixed * np.uint32(0x9E3779B1) + tokens[i : i + size]
-    return _spread(mixed)
+    for n in np.unique(lengths[fits]).tolist():
+        first = np.flatnonzero(fits & (lengths == n))
+        for i in range(n):
+            mixed[first] = mixed[first] * np.uint32(0x9E3779B1) + tokens[first + i]
+    return _spread(mixed[fits])
 
 
 def keep_lines(text: str, min_words: int, max_word_chars: int, phrases: Sequence[str]) -> KeptLines:
@@ -188,27 +197,26 @@ def _repeated_chars(words: Sequence[str], n: int) -> int:
     return total
 
 
-def _character_codes(text: str) -> NDArray[np.uint32]:
-    letters = re.sub(r"\W+", "", text) or text or " "
-    return np.frombuffer(letters.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
 class _TokenHashes(dict[str, int]):
-    """Remembers the hash of each token; crc32, as Python's own hash changes from run to run."""
+    """Remembers the hash of each token: a character's code, a word's crc32 (Python's own hash changes)."""
 
     def __missing__(self, token: str) -> int:
         if len(self) > 500_000:
             self.clear()
-        value = self[token] = crc32(token.encode("utf-8", "surrogatepass"))
+        own = ord(token) if _UNSPACED.match(token) else crc32(token.encode("utf-8", "surrogatepass"))
+        value = self[token] = own
         return value
 
 
 _HASHES = _TokenHashes()
 
 
-def _word_hashes(text: str) -> NDArray[np.uint32]:
-    words = re.findall(r"\w+", text) or [text]
-    return np.fromiter(map(_HASHES.__getitem__, words), np.uint32, len(words))
+@cache
+def _token() -> re.Pattern[str]:
+    return re.compile(f"(?=\\w)[{UNSPACED}]|[^\\W{UNSPACED}]+")
+
+
+_UNSPACED = re.compile(f"(?=\\w)[{UNSPACED}]")
 
 
 def _spread(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
