@@ -63,7 +63,11 @@ _Loader.add_implicit_resolver(
 
 def parse_yaml(text: str, name: str) -> Tree:
     """Parse YAML into a Tree whose places read "name:line"."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as e:  # a control character
+        problem = " ".join(str(e).split())
+        raise ConfigError(f"{name} is not YAML: {problem}", fix="take that character out") from None
     try:
         node = loader.get_single_node()
         places: dict[KeyPath, str] = {}

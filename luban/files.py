@@ -77,6 +77,11 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"no space left while writing {path} ({free / 1e6:.0f} MB free)",
                 fix="free some space, or set --out to a folder on another disk; finished stages are kept",
             ) from e
+        if e.errno == errno.EFBIG:
+            raise DiskError(
+                f"{path} would be larger than this account or disk allows: {e.strerror}",
+                fix="raise the limit (ulimit -f), or write to another disk",
+            ) from e
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise DiskError(
                 f"cannot write {path}: {e.strerror}",

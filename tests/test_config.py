@@ -112,3 +112,8 @@ def test_on_and_off_are_words_as_they_are_to_people() -> None:
         "c": True,
         "d": "no",
     }
+
+
+def test_a_control_character_in_yaml_is_an_error_that_names_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"a.yaml is not YAML: unacceptable character"):
+        parse_yaml("clean:\n  min_chars: 1\x00\n", "a.yaml")

@@ -103,3 +103,8 @@ def test_a_folder_with_a_closed_file_has_a_hash_that_tells_when_it_is_opened(
     assert files.hash_path(tmp_path) != whole
     with pytest.raises(DataError, match="may not be read"):
         files.hash_path(tmp_path / "a")
+
+
+def test_a_file_larger_than_allowed_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="larger than this account or disk allows"), files.disk_errors(tmp_path):
+        raise OSError(errno.EFBIG, "File too large")

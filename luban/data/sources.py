@@ -231,8 +231,16 @@ def _prefixes(roots: Sequence[Path]) -> list[str]:
     if len(roots) == 1:
         return [""]
     names = [root.resolve().name for root in roots]
-    repeated = {n for n in names if names.count(n) > 1}
-    return [f"{n}-{i}/" if n in repeated else f"{n}/" for i, n in enumerate(names, start=1)]
+    taken = set(names)
+    found = []
+    for i, name in enumerate(names):
+        n = i + 1
+        while names.count(name) > 1 and f"{name}-{n}" in taken:
+            n += len(names)
+        own = f"{name}-{n}" if names.count(name) > 1 else name
+        taken.add(own)
+        found.append(f"{own}/")
+    return found
 
 
 def _parts(source: Source, size: int, settings: ReadSettings) -> Iterator[tuple[Source, int]]:

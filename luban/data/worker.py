@@ -106,7 +106,10 @@ def _serve() -> None:
             answer = pickle.dumps(("value", function(argument)), protocol=5)
         except Exception as e:
             answer = _failure(e)
-        _write(answers, answer)
+        try:
+            _write(answers, answer)
+        except BrokenPipeError:  # the driver is gone
+            os._exit(1)
 
 
 def _failure(error: Exception) -> bytes:

@@ -286,3 +286,11 @@ def test_a_file_that_goes_away_is_rejected(tmp_path: Path) -> None:
     rejects: Rejects = []
     assert not list(read_sources(sources, lambda *r: rejects.append(r)))
     assert rejects == [("a.txt", None, "cannot be opened: No such file or directory")]
+
+
+def test_roots_of_one_name_never_share_a_prefix(tmp_path: Path) -> None:
+    roots = [tmp_path / "p" / "a", tmp_path / "q" / "a", tmp_path / "r" / "a-1", tmp_path / "s" / "a-2"]
+    for root in roots:
+        root.mkdir(parents=True)
+        (root / "x.txt").write_text("one text")
+    assert len({source.name for source in list_sources(roots)}) == 4

@@ -76,12 +76,13 @@ class Names:
 
     def of(self, name: str) -> str:
         """Return a member's name as a source: archive/member."""
-        name = safe_name(name)
-        n = self._seen[name] = self._seen.get(name, 0) + 1
-        if n > 1:
+        name = own = safe_name(name)
+        while own in self._seen:
+            n = self._seen[name] = self._seen[name] + 1
             path = PurePosixPath(name)
-            name = str(path.with_name(f"{path.stem}~{n}{path.suffix}"))
-        return f"{self._archive}/{name}"
+            own = str(path.with_name(f"{path.stem}~{n}{path.suffix}"))
+        self._seen[own] = 1
+        return f"{self._archive}/{own}"
 
 
 def safe_name(name: str) -> str:

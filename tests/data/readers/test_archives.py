@@ -220,3 +220,10 @@ def test_a_name_that_the_packer_wrote_in_its_own_encoding_is_read(tmp_path: Path
     data = zipped({"x" * len(raw): "text"}).replace(b"x" * len(raw), raw)
     (tmp_path / "a.zip").write_bytes(data)
     assert texts(tmp_path) == {f"a.zip/{name}": "text"}
+
+
+def test_no_two_members_share_a_name_whatever_they_are_called() -> None:
+    names = Names("z.zip")
+    found = [names.of(name) for name in ("a.txt", "a.txt", "a~2.txt", "a~2.txt", "a.txt")]
+    assert len(set(found)) == 5
+    assert found[0] == "z.zip/a.txt"
