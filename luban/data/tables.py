@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +31,8 @@ TEXT_COLUMNS = (
 )
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 LINE_BYTES = 1 << 27
+QUOTED_LINES = 100
+"""A quoted field of csv runs over no more: one quote that is not closed must not hide the rows after it."""
 BATCH_ROWS = 256  # rows of a column table that are held as Python objects
 
 Check = Callable[[Sequence[str]], Sequence[str] | None]
@@ -91,7 +94,8 @@ def csv_rows(
     lines = _text_lines(text_blocks(stream, encoding), max_bytes)
     header = next(lines, "")
     delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=header.count)
-    reader = csv.reader(_chain(header, lines), delimiter=delimiter)
+    feed = _Feed(header, lines)
+    reader = csv.reader(feed, delimiter=delimiter)
     try:
         columns = next(reader, None)
     except csv.Error as e:
@@ -101,18 +105,34 @@ def csv_rows(
     columns[0] = columns[0].lstrip("\ufeff")
     check(columns)
     while True:
+        feed.held.clear()
         try:
             values = next(reader)
+            wrong = _wrong(values, len(columns), feed.held, delimiter)
         except StopIteration:
             return
         except csv.Error as e:
-            yield reader.line_num, Unreadable(f"broken row: {e}")
-            continue
-        if len(values) == len(columns):
-            yield reader.line_num, dict(zip(columns, values, strict=True))
-        elif values:
-            message = f"{len(values)} fields where the header has {len(columns)}"
-            yield reader.line_num, Unreadable(message)
+            values, wrong = [], f"broken row: {e}"
+        if wrong:
+            number, line = feed.again()
+            values = line.rstrip("\r\n").split("\t") if kind == ".tsv" else []
+            if len(values) != len(columns):  # else the quote of a tsv file was data
+                yield number, Unreadable(wrong)
+                continue
+        if values:
+            yield feed.number, dict(zip(columns, values, strict=True))
+
+
+def _wrong(values: Sequence[str], n_columns: int, lines: Sequence[str], delimiter: str) -> str:
+    """Return what is wrong with a row of csv or ""; one of many lines must be quoted by the book."""
+    if values and len(values) != n_columns:
+        return f"{len(values)} fields where the header has {n_columns}"
+    if len(lines) > 1:
+        try:
+            next(csv.reader(lines, delimiter=delimiter, strict=True))
+        except csv.Error as e:
+            return f"a quote that opens in this line is closed in another row: {e}"
+    return ""
 
 
 def parquet_rows(
@@ -195,6 +215,34 @@ def _text_lines(blocks: Iterable[str], limit: int) -> Iterator[str]:
         yield rest
 
 
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+class _Feed:
+    """Lines for a csv reader; those after the first of a broken row are given again."""
+
+    def __init__(self, first: str, rest: Iterator[str]):
+        self._rest, self._again = rest, deque([first])
+        self.held: list[str] = []
+        """Lines of the row so far."""
+        self.number = 0
+        """Of the last line given, from 1."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.held) >= QUOTED_LINES:
+            raise csv.Error(f"a quote that opens in this line is not closed within {QUOTED_LINES} lines")
+        line = self._again.popleft() if self._again else next(self._rest, None)
+        if line is None:
+            if self.held:
+                raise csv.Error("a quote that opens in this line is never closed")
+            raise StopIteration
+        self.held.append(line)
+        self.number += 1
+        return line
+
+    def again(self) -> tuple[int, str]:
+        """Give all but the first line of the row again; return that line, and its number."""
+        first, *others = self.held
+        self._again.extendleft(reversed(others))
+        self.number -= len(others)
+        return self.number, first

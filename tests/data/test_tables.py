@@ -69,3 +69,34 @@ def test_a_column_is_the_one_named_or_a_usual_one() -> None:
     assert find_column("n", ("text",), ["n"], "a") == "n"
     with pytest.raises(DataError, match="a has no column x; it has: n"):
         find_column("x", ("text",), ["n"], "a")
+
+
+@pytest.mark.parametrize("tail", ["x{},1\n", '"第{}行",1\n', 'x{},"1"\n'])
+def test_a_quote_that_is_not_closed_costs_its_own_line_only(tmp_path: Path, tail: str) -> None:
+    rows = [tail.format(i) for i in range(300)]
+    for place in (0, 10, 295):
+        lines = [*rows[:place], '"never closed,1\n', *rows[place:]]
+        (tmp_path / "a.csv").write_text("text,n\n" + "".join(lines))
+        found = list(read_rows(tmp_path / "a.csv"))
+        bad = [number for number, row in found if isinstance(row, Unreadable)]
+        assert bad == [place + 2]
+        assert len(found) == 301
+        assert [number for number, _ in found] == list(range(2, 303))
+
+
+def test_a_quoted_text_of_many_lines_is_one_row(tmp_path: Path) -> None:
+    text = '第一行\nline, two; "said"\n\n' * 33
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as f:
+        csv.writer(f).writerows([["text", "n"], [text, "1"], ["next", "2"]])
+    assert [row for _, row in read_rows(tmp_path / "a.csv")] == [
+        {"text": text, "n": "1"},
+        {"text": "next", "n": "2"},
+    ]
+
+
+def test_a_quote_that_is_data_in_a_tsv_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('text\tn\n"他说\t1\n' + "x\t2\n" * 200 + '"" b\t3\n5"\t4\n')
+    rows = [row for _, row in read_rows(tmp_path / "a.tsv")]
+    assert len(rows) == 203
+    assert rows[0] == {"text": '"他说', "n": "1"}
+    assert rows[-1] == {"text": '5"', "n": "4"}

@@ -32,7 +32,7 @@ def read_zip(blob: Blob, read_member: ReadMember) -> Found:
         with archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
             names = Names(blob.name)
-            licences = _zip_licences(archive, members)
+            licences = _zip_licences(blob, archive, members)
             for info in members:
                 name = names.of(_zip_name(info))
                 blob.budget.member()
@@ -125,11 +125,12 @@ def _zip_member(
         yield Broken(name, None, f"cannot be unpacked: {e}")
 
 
-def _zip_licences(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[str, str]:
+def _zip_licences(blob: Blob, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[str, str]:
     found: dict[str, str] = {}
     for info in members[:100_000]:
         path = PurePosixPath(info.filename)
         if path.stem.lower() in LICENCE_NAMES and info.file_size <= _LICENCE_BYTES:
+            blob.budget.unpack(info.file_size)
             try:
                 text = archive.read(info)[:_LICENCE_BYTES].decode("utf-8", "replace")
             except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError):

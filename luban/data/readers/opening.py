@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 import zlib
@@ -60,9 +61,10 @@ _PLAIN_NAMES = frozenset(
 
 def read_file(path: Path, name: str, settings: ReadSettings, span: Span | None = None) -> Found:
     """Yield what a file of the disk holds, and what of it cannot be read."""
-    budget = Budget(settings)
+    budget = Budget(settings, 0)
     try:
         with path.open("rb") as raw:
+            budget.packed_bytes = os.fstat(raw.fileno()).st_size
             kind, packing = kind_of(name)
             meter = _unpack(raw, name, budget) if packing else None
             stream: IO[bytes] = io.BufferedReader(meter, 1 << 18) if meter else raw

@@ -16,7 +16,7 @@ from luban.data.settings import ReadSettings
 
 SPOOL_BYTES = 16_000_000  # more goes to a temporary file
 RATIO_BYTES = 10_000_000
-"""So much is unpacked before the ratio of packing is judged."""
+"""So much is unpacked of a file, and of a member, before the ratio of packing is judged."""
 HTML = {"format": "html"}
 """Marks a record as a page, of which the main text is taken later."""
 
@@ -62,6 +62,8 @@ class Budget:
     """What unpacking one file may still cost."""
 
     settings: ReadSettings
+    packed_bytes: int
+    """Size of the file on the disk, of which everything is unpacked."""
     unpacked_bytes: int = 0
     members: int = 0
     audio: list[str] = field(default_factory=list)
@@ -82,6 +84,12 @@ class Budget:
             raise Spent(
                 f"unpacks to more than max_unpacked_bytes = {self.settings.max_unpacked_bytes}; "
                 "the rest was not read"
+            )
+        limit = self.settings.max_ratio
+        if self.unpacked_bytes > max(RATIO_BYTES, limit * self.packed_bytes):
+            raise Spent(
+                f"a bomb: {self.packed_bytes} bytes unpack to {self.unpacked_bytes} and more, "
+                f"over max_ratio = {limit:g}; the rest was not read"
             )
 
 
@@ -151,9 +159,9 @@ class Metered(io.RawIOBase):
         try:
             data = self._stream.read1(len(buffer))
             self._size += len(data)
-            self._budget.unpack(len(data))
             if self._size > RATIO_BYTES:
                 self._judge()
+            self._budget.unpack(len(data))
         except Exception as e:
             self.error = e
             return 0

@@ -227,3 +227,19 @@ def test_no_two_members_share_a_name_whatever_they_are_called() -> None:
     found = [names.of(name) for name in ("a.txt", "a.txt", "a~2.txt", "a~2.txt", "a.txt")]
     assert len(set(found)) == 5
     assert found[0] == "z.zip/a.txt"
+
+
+def test_many_members_that_are_small_each_are_held_to_the_ratio_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luban.data.readers.records.RATIO_BYTES", 100_000)
+    small = ("好 text. " * 9_000).encode()
+    members: dict[str, bytes | str] = {f"{i}.txt": small for i in range(9)}
+    (tmp_path / "flat.zip").write_bytes(zipped(members))
+    (tmp_path / "nested.zip").write_bytes(zipped({f"{i}.zip": zipped(members) for i in range(9)}))
+    (tmp_path / "packed.tar").write_bytes(tarred({f"{i}.txt.gz": gzip.compress(small) for i in range(9)}))
+    for name, size in (("flat.zip", 99_001), ("nested.zip", 99_001), ("packed.tar", 99_001)):
+        documents, rejects = read(tmp_path / name, max_ratio=2.0)
+        assert sum(len(d.text.encode()) for d in documents) <= max(size, 2 * (tmp_path / name).stat().st_size)
+        assert rejects[-1][0] == name
+        assert "over max_ratio = 2; the rest was not read" in rejects[-1][2]

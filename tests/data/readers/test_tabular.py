@@ -102,7 +102,8 @@ def test_csv_is_read_with_its_delimiter_quotes_and_line_ends(tmp_path: Path) -> 
     assert [d.text for d in documents][:4] == ['一行\r\n两行; 引号 "x"', "三", "four", "six"]
     assert rejects[0] == ("b.tsv", 3, "1 fields where the header has 2")
     assert rejects[1][0] == "c.csv"
-    assert "field limit" in rejects[1][2]
+    assert "not closed within 100 lines" in rejects[1][2]
+    assert len(documents) == 504
 
 
 def test_transcripts_know_their_recordings_and_others_are_rejected(tmp_path: Path) -> None:
