@@ -18,9 +18,10 @@ from luban.data.convert.labels import read_labelled
 from luban.data.convert.questions import SquadWriter, flat_questions
 from luban.data.convert.records import Row, json_of
 from luban.data.documents import COLUMNS, DocumentWriter, read_documents
-from luban.data.encoding import Unreadable, open_text
+from luban.data.encoding import Unreadable, open_bytes, open_text, reading
 from luban.data.extras import load_extra
-from luban.data.tables import Numbered, read_rows, suffix_of
+from luban.data.readers.jsons import json_lines, whole_characters
+from luban.data.tables import LINE_BYTES, Numbered, read_rows, suffix_of
 from luban.errors import DataError
 
 BATCH_ROWS = 1000
@@ -62,6 +63,19 @@ def carrier_of(path: Path) -> str | None:
     return {".ndjson": "jsonl", ".conll": "conll", ".conllu": "conllu"}.get(
         suffix_of(path), next((n for n, c in CARRIERS.items() if c.suffix == suffix_of(path)), None)
     )
+
+
+def read_lines(path: Path) -> Iterator[Numbered]:
+    """Yield the rows of JSON lines as they are: none is mended."""
+    with reading(path.name), open_bytes(path) as stream:
+        for _, number, row in json_lines(stream, LINE_BYTES, mend=_whole):
+            yield number, row
+
+
+def _whole(row: Any) -> Any:
+    if whole_characters(row) != row:
+        raise Unreadable("it holds half a character (a lone surrogate)")
+    return row
 
 
 def read_json(path: Path) -> Iterator[Numbered]:
@@ -188,8 +202,8 @@ class _Csv:
         """Append a line."""
         fields = [_cell(row.get(name)) for name in self._columns.kinds]
         self._head()
-        if not any(fields):
-            raise Unreadable("all of its columns are empty")
+        if not fields:
+            raise Unreadable("it has no column")
         self._writer.writerow(fields)
 
     def close(self) -> None:
@@ -332,7 +346,7 @@ def refuse_folder(path: Path) -> None:
 
 
 CARRIERS: Mapping[str, Carrier] = {
-    "jsonl": Carrier(read_rows, _Lines, ".jsonl"),
+    "jsonl": Carrier(read_lines, _Lines, ".jsonl"),
     "json": Carrier(read_json, _JsonList, ".json"),
     "csv": Carrier(read_rows, lambda path: _Csv(path, ","), ".csv", looks=True),
     "tsv": Carrier(read_rows, lambda path: _Csv(path, "\t"), ".tsv", looks=True),

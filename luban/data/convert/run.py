@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.convert.files import CARRIERS, Writer
-from luban.data.convert.formats import SHAPES, Form, source_form, target_form
+from luban.data.convert.formats import SHAPES, Form, named_format, source_form, target_form
 from luban.data.convert.records import Labelled, Row
 from luban.data.convert.settings import ConvertSettings
 from luban.data.documents import JsonLines
@@ -139,6 +139,8 @@ def _plan(sources: Sequence[Path], out: Path, settings: ConvertSettings) -> _Job
     labels = settings.labels or (None,) * len(sources)
     forms = [source_form(path, settings.reads) for path in sources]
     checked = bool(settings.reads or settings.labels or settings.known)
+    if settings.reads and not (settings.labels or settings.known or _shaped(settings)):
+        forms = [replace(form, shape=None) for form in forms]  # one table to another: rows as they are
     targets = {target_form(out, settings.to, form, checked=checked) for form in forms}
     if len(targets) > 1:
         raise DataError(
@@ -152,6 +154,11 @@ def _plan(sources: Sequence[Path], out: Path, settings: ConvertSettings) -> _Job
             fix="give documents, or rows with a text",
         )
     return _Job(list(zip(sources, forms, labels, strict=True)), target, frozenset(settings.known))
+
+
+def _shaped(settings: ConvertSettings) -> bool:
+    """Whether a form that says what the columns mean is named, to read or to write."""
+    return any(named_format(name).shape for name in (settings.reads, settings.to) if name)
 
 
 def _convert(job: _Job, out: Path, rejects: Path) -> Facts:

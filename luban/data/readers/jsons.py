@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from luban.data.encoding import HEAD_BYTES, Lines, Unreadable, as_utf8, detect
@@ -19,13 +19,27 @@ Placed = tuple[int, int, "Row | Unreadable"]
 """(byte offset of the line, its number from 1, the row or why it cannot be read)."""
 
 
+def whole_characters(value: Any) -> Any:
+    """Return the value with halves of surrogate pairs, which no file can hold, replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole_characters(k): whole_characters(v) for k, v in value.items()}
+    return [whole_characters(v) for v in value] if isinstance(value, list) else value
+
+
 def json_lines(
-    stream: IO[bytes], max_bytes: int, span: Span | None = None, encoding: str | None = None
+    stream: IO[bytes],
+    max_bytes: int,
+    span: Span | None = None,
+    encoding: str | None = None,
+    mend: Callable[[Any], Any] = whole_characters,
 ) -> Iterator[Placed]:
     """Yield the rows of JSON lines.
 
     Of a `span` of bytes, the lines that begin in it are read, and numbered from its beginning. A line of
-    more than `max_bytes` is passed over, with its reason.
+    more than `max_bytes` is passed over, with its reason. `mend` is given rows that may hold halves of
+    surrogate pairs; it may raise Unreadable.
     """
     head, stream = peek(stream)
     name = encoding or detect(head)
@@ -45,7 +59,7 @@ def json_lines(
             offset += _skip_line(stream, max_bytes)
             yield begins, number, Unreadable(f"a line of more than {max_bytes / 1e6:g} MB")
         elif not line.isspace():
-            yield begins, number, _row(line, lines)
+            yield begins, number, _row(line, lines, mend)
 
 
 def peek(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
@@ -146,10 +160,12 @@ def _decode(data: bytes, stream: IO[bytes]) -> str:
     return ""
 
 
-def _row(line: bytes, lines: Lines) -> Row | Unreadable:
+def _row(line: bytes, lines: Lines, mend: Callable[[Any], Any]) -> Row | Unreadable:
     try:
         row = json.loads(lines.decode(line))
-        return _checked(whole_characters(row) if _SURROGATE.search(line) else row)
+        return _checked(mend(row) if _SURROGATE.search(line) else row)
+    except Unreadable as e:
+        return e
     except RecursionError:
         return Unreadable("broken JSON: nested too deeply")
     except ValueError as e:
@@ -158,15 +174,6 @@ def _row(line: bytes, lines: Lines) -> Row | Unreadable:
 
 def _checked(row: Any) -> Row | Unreadable:
     return row if isinstance(row, dict) else Unreadable(f"not an object: a {type(row).__name__}")
-
-
-def whole_characters(value: Any) -> Any:
-    """Return the value with halves of surrogate pairs, which no file can hold, replaced."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {whole_characters(k): whole_characters(v) for k, v in value.items()}
-    return [whole_characters(v) for v in value] if isinstance(value, list) else value
 
 
 def _brief(error: ValueError) -> str:

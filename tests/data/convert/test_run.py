@@ -239,3 +239,27 @@ def test_a_broken_gzip_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.jsonl.gz"):
         convert([tmp_path / "a.jsonl.gz"], tmp_path / "b.jsonl", ConvertSettings())
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl.gz"]
+
+
+@pytest.mark.parametrize("to", ["csv", "tsv", "parquet", "json", "jsonl"])
+def test_rows_of_one_table_go_to_another_as_they_are(to: str, go: Convert) -> None:
+    rows = [
+        {"内容": "一", "label": "", "n": "1", "text": ""},
+        {"内容": "", "label": "x", "n": "2", "text": "two"},
+        {"内容": "", "label": "", "n": "", "text": ""},
+    ]
+    out = go(rows, to, f".{to}", reads="jsonl")
+    back = rows_of(go(out, "jsonl", reads=to))
+    assert back == rows
+    assert [list(row) for row in back] == [list(row) for row in rows]
+    assert rejects_of(out) == []
+
+
+def test_half_a_character_is_set_aside_and_not_changed(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text('{"a": "x\\ud83d"}\n{"a": "\\ud83d\\ude00"}\n')
+    convert([source], out, ConvertSettings(to="jsonl"))
+    assert rows_of(out) == [{"a": "😀"}]
+    assert [(r["line"], r["reason"]) for r in rejects_of(out)] == [
+        (1, "it holds half a character (a lone surrogate)")
+    ]
