@@ -52,13 +52,27 @@ class AllowedLicence:
     def _is_usable(self, name: str) -> bool:
         if name in UNKNOWN:
             return self.keep_unknown
-        return not matches(name, self.deny) and (not self.allow or matches(name, self.allow))
+        return not matches(name, self.deny) and (
+            not self.allow or matches(name, self.allow, takes_limits=False)
+        )
 
 
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a licence is one of those that the patterns name."""
+def matches(name: str, patterns: tuple[str, ...], takes_limits: bool = True) -> bool:
+    """Whether a licence is one of those that the patterns name.
+
+    Without `takes_limits`, `CC-BY-*` leaves out CC-BY-NC and CC-BY-ND: NC and ND must be named, or be under
+    the pattern `*`.
+    """
     names = (plain_name(name), _VERSION.sub("", plain_name(name)))
-    return any(fnmatchcase(n, plain_name(pattern)) for pattern in patterns for n in names)
+    return any(
+        (takes_limits or pattern == "*" or _limits(names[0]) <= _limits(plain_name(pattern)))
+        and any(fnmatchcase(n, plain_name(pattern)) for n in names)
+        for pattern in patterns
+    )
+
+
+def _limits(name: str) -> set[str]:
+    return {"nc", "nd"}.intersection(name.split("-")) if name.startswith("cc-") else set()
 
 
 def plain_name(licence: str) -> str:

@@ -43,6 +43,8 @@ def protect(settings: ProtectSettings, inputs: Mapping[str, Path], out: Path, lo
     if canaries:
         planted = counted.planted if places else plant_documents(folder, out, settings, canaries)
         facts["counts"]["canaries_planted"] = sum(planted.values())
+        if not places:
+            facts["counts"]["documents_planted"] = sum(planted.values())  # kept is in plus these, less drops
         write_canaries(out, settings, canaries, planted)
     return facts
 

@@ -37,9 +37,11 @@ class ProtectSettings(WorkSettings):
     column: bool = False
     """Add the column personal_data with what was found in each document: "email 2, phone 1"."""
     key_variable: str = "LUBAN_PSEUDONYM_KEY"
-    """Environment variable with the secret that pseudonyms are made from: the same secret, the same fakes."""
+    """Environment variable with the secret that pseudonyms are made from: the same secret, the same fakes.
+    Run it once: most fakes would be replaced by others the second time."""
     allow_licences: tuple[str, ...] = ()
-    """Keep only documents under these, as SPDX names or patterns (CC-BY-*); of `A OR B` one is enough."""
+    """Keep only documents under these, as SPDX names or patterns; of `A OR B` one is enough. A pattern takes
+    what it says: CC-BY-* also CC-BY-SA-4.0, but NC and ND licences only where it names them (CC-BY-NC-*)."""
     deny_licences: tuple[str, ...] = ()
     """Drop documents under these; of `A OR B` the other may still be used, of `A AND B` not."""
     unknown_licence: Literal["keep", "drop"] = "keep"

@@ -102,6 +102,11 @@ def test_pseudonyms_need_their_key_in_the_environment(
         ("(GPL-2.0-only OR MIT) AND ISC", ("MIT", "ISC"), (), True),
         ("GPL-2.0-only WITH Classpath-exception-2.0", ("GPL-2.0",), (), True),
         ("CC-BY-SA-4.0", ("CC-BY-*",), (), True),
+        ("cc by-nc 4.0", ("CC-BY-*",), (), False),
+        ("CC-BY-ND-4.0", ("CC-BY-*",), (), False),
+        ("CC-BY-NC-4.0", ("CC-BY-NC-*",), (), True),
+        ("CC-BY-NC-ND-4.0", ("CC-BY-NC-*",), (), False),
+        ("CC-BY-NC-4.0", (), ("CC-BY-*",), False),
         ("CC BY-SA 4.0", ("CC-BY-SA-4.0",), (), True),
         ("proprietary", ("MIT",), (), False),
         ("MIT OR", ("MIT",), (), False),
@@ -167,7 +172,7 @@ def test_canaries_become_documents_of_the_train_split(tmp_path: Path) -> None:
     assert len(canaries) == 3
     assert sorted(row["text"] for row in planted) == sorted([*canaries, *canaries])
     assert {row["split"] for row in planted} == {"train"}
-    assert facts["counts"]["canaries_planted"] == 6
+    assert facts["counts"]["canaries_planted"] == facts["counts"]["documents_planted"] == 6
 
 
 def test_canaries_inside_documents_touch_only_the_train_split(tmp_path: Path) -> None:
