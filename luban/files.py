@@ -18,6 +18,8 @@ from typing import IO, Any, Literal
 from luban.errors import BusyError, CheckpointError, DataError, DiskError
 
 MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"
+"""Says what a folder will be, while its stage has not finished."""
 
 
 def hash_bytes(data: bytes) -> str:

@@ -30,14 +30,13 @@ from luban.files import (
     remove_partials,
     write_json,
 )
+from luban.files import UNFINISHED as UNFINISHED
 from luban.log import Log
 from luban.places import code_version, find_input
 from luban.recipe import RECIPE, Recipe, Task, write_recipe
 from luban.stages import WITHOUT_EFFECT
 
 Status = Literal["reused", "run", "resume"]
-UNFINISHED = "unfinished.json"
-"""Says what a folder will be, while its stage has not finished."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from luban.data.origins import ORIGINS_FILE
 from luban.data.readers.opening import is_licence_file
-from luban.files import Manifest
+from luban.files import UNFINISHED, Manifest
 
 _SAVED = frozenset(("dataset_info.json", "state.json"))
 _ASIDE = frozenset((ORIGINS_FILE, "dataset_dict.json"))
@@ -44,6 +44,9 @@ def _below(folder: Path) -> Iterator[Place]:
     except OSError as e:
         yield Place(folder, f"cannot be opened: {e.strerror or e}")
         return
+    if (made := Manifest.read(folder)) and made.stage:
+        yield Place(folder, "a folder that a stage wrote, which is no raw text: name the folder itself")
+        return
     if {entry.name for entry in entries} >= _SAVED:
         yield from _saved_dataset(folder)
         return
@@ -52,6 +55,8 @@ def _below(folder: Path) -> Iterator[Place]:
         if entry.name.startswith(".") or entry.name in _ASIDE or is_licence_file(entry.name):
             continue
         try:
+            if ".partial-" in entry.name and (path / UNFINISHED).exists():
+                continue  # a stage is at work there
             if entry.is_dir(follow_symlinks=False):
                 yield from _below(path)
             elif entry.is_dir():

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from luban.data.documents import COLUMNS, document_of
@@ -75,9 +75,9 @@ def list_sources(roots: Sequence[Path], settings: ReadSettings | None = None) ->
     for root, prefix in zip(roots, _prefixes(roots), strict=True):
         folder = root if root.is_dir() else root.parent
         origins = Origins(folder)
-        for place in find_places(root):
-            name = prefix + place.path.relative_to(folder).as_posix()
-            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        places = find_places(root)
+        names = _names([prefix + place.path.relative_to(folder).as_posix() for place in places])
+        for place, name in zip(places, names, strict=True):
             if place.is_documents or chosen(name, settings, archive=kind_of(name)[0] in ARCHIVES):
                 found.append(_source(place, name, prefix, origins))
     if not found:
@@ -241,6 +241,21 @@ def _prefixes(roots: Sequence[Path]) -> list[str]:
         taken.add(own)
         found.append(f"{own}/")
     return found
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Return paths as text; the bytes of those that are no UTF-8 are written out, and no two are the same."""
+    taken = set(paths)
+    names = []
+    for path in paths:
+        name = own = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        n = 1
+        while own != path and own in taken:
+            n += 1
+            own = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}~{n}"))
+        taken.add(own)
+        names.append(own)
+    return names
 
 
 def _parts(source: Source, size: int, settings: ReadSettings) -> Iterator[tuple[Source, int]]:

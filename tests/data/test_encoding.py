@@ -150,3 +150,15 @@ def test_a_page_is_read_in_its_own_charset_unless_that_is_wrong() -> None:
     assert decode_html(b"\xef\xbb\xbf" + page.encode(), "latin-1").endswith(page)
     assert decode_html(f"<p>{ENGLISH}".encode("cp1252"), "iso-8859-1") == f"<p>{ENGLISH}"
     assert decode_html(f"<p>{SIMPLIFIED}".encode(), "no-such-charset") == f"<p>{SIMPLIFIED}"
+
+
+def test_lines_of_one_chinese_encoding_after_lines_of_the_other_are_read() -> None:
+    simplified = "广州是华南的城市，语言学家研究方言和汉字的历史，记录人们每天说的话。"
+    traditional = "臺灣的學生在圖書館閱讀關於語言與歷史的書籍，這裡記錄人們每天說的話。"
+    for more, less in ((5, 60), (60, 5), (30, 30)):
+        gb = [f"{simplified}{i}" for i in range(more)]
+        big5 = [f"{traditional}{i}" for i in range(less)]
+        lines = [*((line, "gb18030") for line in gb), *((line, "big5hkscs") for line in big5)]
+        for order in (lines, lines[::-1]):
+            data = b"".join(f"{line}\n".encode(name) for line, name in order)
+            assert "".join(text_blocks(io.BytesIO(data))).splitlines() == [line for line, _ in order]

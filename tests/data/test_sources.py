@@ -1,6 +1,8 @@
 import gzip
 import json
+import os
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from luban.data.readers.plain import cut_text
 from luban.data.settings import ReadSettings
 from luban.data.sources import is_html, is_page, list_sources, read_sources, source_title, split_units
 from luban.errors import ConfigError, DataError
+from luban.files import Manifest, write_json
 from luban.records import Document
 
 Rejects = list[tuple[str, int | None, str]]
@@ -294,3 +297,33 @@ def test_roots_of_one_name_never_share_a_prefix(tmp_path: Path) -> None:
         root.mkdir(parents=True)
         (root / "x.txt").write_text("one text")
     assert len({source.name for source in list_sources(roots)}) == 4
+
+
+def test_a_name_that_is_no_utf8_differs_from_one_that_spells_its_bytes(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"\xff.txt")).write_text("odd")
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    (tmp_path / "\\xff.txt").write_text("plain")
+    sources = list_sources([tmp_path])
+    assert sorted(source.name for source in sources) == ["\\xff.txt", "\\xff~2.txt"]
+    assert {d.source: d.text for d in read_sources(sources, lambda *r: None)} == {
+        "\\xff.txt": "plain",
+        "\\xff~2.txt": "odd",
+    }
+
+
+def test_what_a_stage_wrote_inside_a_raw_folder_is_not_read_as_raw(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("raw")
+    made = tmp_path / "out" / "collect"
+    made.mkdir(parents=True)
+    write_documents(made, [])
+    write_json(made / "manifest.json", asdict(Manifest("collect", "collect", "k", {}, {}, {}, {}, 0.0, "")))
+    partial = tmp_path / "out" / "clean.partial-0123"
+    partial.mkdir()
+    (partial / "unfinished.json").write_text("{}")
+    (partial / "b.txt").write_text("half")
+    rejects: Rejects = []
+    documents = list(read_sources(list_sources([tmp_path]), lambda *r: rejects.append(r)))
+    assert [d.text for d in documents] == ["raw"]
+    assert [(r[0], "a stage wrote" in r[2]) for r in rejects] == [("out/collect", True)]
