@@ -21,7 +21,9 @@ PLAIN_ASCII = bytes([*b"\t\n", *range(0x20, 0x7F)])
 
 _MOST_LAYERS = 5  # of damage upon damage; more come of no accident
 _ENTITY = re.compile("&#?[0-9A-Za-z]{1,24};")
-_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_LINE_ENDS = re.compile(  # beside another byte of UTF-8, U+0085 is part of a character
+    "\r\n?|[\x0b\x0c\u2028\u2029]|(?<![\x80-\xff])\x85(?![\x80-\xff])"
+)
 _RIGHT_TO_LEFT = re.compile(
     "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]"
 )

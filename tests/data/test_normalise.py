@@ -44,6 +44,13 @@ def test_mojibake_is_undone_and_good_text_comes_back_itself(text: str) -> None:
     assert RepairUnicode()(document) is document
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_chinese_with_a_byte_that_is_a_line_break_too_is_repaired(encoding: str) -> None:
+    text = "全国公共关系学会\n其内其者：关于全体"
+    assert repair_unicode(text.encode().decode(encoding, "strict")) == text
+    assert repair_unicode("a\x85b\u2028c\x0bd\r\ne\rf") == "a\nb\nc\nd\ne\nf"
+
+
 def test_what_ftfy_would_change_is_never_passed_over() -> None:
     """Pairs and triples of its characters, and sentences damaged at random, are judged as it judges them."""
     draw = random.Random(1)
