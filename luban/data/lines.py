@@ -156,7 +156,7 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
         kept.append(raw[at:begin])
         at = end + 1  # with the line's end
     kept.append(raw[at:])
-    return b"".join(kept).decode("utf-8", "surrogatepass").strip("\n")
+    return b"".join(kept).decode("utf-8", "surrogatepass").strip("\r\n")
 
 
 @lru_cache(maxsize=2)

@@ -253,7 +253,8 @@ int64_t luban_lines(const Texts *texts, int32_t paragraphs, uint64_t *hashes, in
         while (const void *newline = at < end ? memchr(texts->bytes + at, '\n', end - at) : nullptr) {
             const int64_t stop = static_cast<const uint8_t *>(newline) - texts->bytes;
             at = stop + 1;
-            if (paragraphs && !(at < end && texts->bytes[at] == '\n')) continue;
+            const int64_t next = at + (at < end && texts->bytes[at] == '\r');
+            if (paragraphs && !(next < end && texts->bytes[next] == '\n')) continue;
             add(i, begin, stop);
             begin = at;
         }

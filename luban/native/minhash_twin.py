@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ Hashes = NDArray[np.uint32]
 FOLDED = np.uint32((1 << 21) - 1)
 IS_WORD, IS_UNSPACED, IS_SPACE = (np.uint32(1 << bit) for bit in (28, 29, 30))
 LETTER, TOKEN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_LINE_END, _PARAGRAPH_END = re.compile(b"\n"), re.compile(b"\n(?=\r?\n)")
 BLOCK = 1 << 14  # n-grams worked on at a time, so that they stay in the processor's cache
 
 
@@ -67,10 +69,11 @@ def jaccard(a: Hashes, b: Hashes) -> float:
 def units(text: bytes, *, paragraphs: bool) -> Iterator[tuple[int, int]]:
     """Yield where the lines of a text, or its paragraphs, begin and end in bytes."""
     begin = 0
-    while begin < len(text):
-        stop = text.find(b"\n\n" if paragraphs else b"\n", begin)
-        yield begin, stop if stop >= 0 else len(text)
-        begin = stop + 1 if stop >= 0 else len(text)
+    for stop in _PARAGRAPH_END.finditer(text) if paragraphs else _LINE_END.finditer(text):
+        yield begin, stop.start()
+        begin = stop.end()
+    if begin < len(text):
+        yield begin, len(text)
 
 
 def _tokens(characters: Characters) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

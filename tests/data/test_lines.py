@@ -53,6 +53,18 @@ def test_boilerplate_stays_in_the_first_page_of_a_site_alone(
         assert found[i] == raw[i].split("\n")[1] + "\n---"
 
 
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("chinese", [False, True])
+def test_paragraphs_of_texts_from_windows_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chinese: bool, native: bool
+) -> None:
+    if not native:
+        monkeypatch.setattr(minhash, "is_available", lambda: False)
+    raw = [page.replace("\n", "\r\n") for page in pages(4, chinese)]
+    run(tmp_path, raw, [f"https://site{i}.example/" for i in range(4)], paragraphs="all", max_repeats=3)
+    assert [FOOTER[chinese] in text for text in texts(tmp_path)] == [True, False, False, False]
+
+
 @pytest.mark.parametrize("chinese", [False, True])
 def test_across_all_sites_a_line_counts_wherever_it_stands(tmp_path: Path, chinese: bool) -> None:
     raw = pages(4, chinese)

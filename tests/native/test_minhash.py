@@ -69,7 +69,7 @@ def test_ngram_sets_and_their_similarities_are_the_twins(monkeypatch: pytest.Mon
 def test_lines_and_paragraphs_are_the_twins(
     monkeypatch: pytest.MonkeyPatch, seed: int, paragraphs: bool
 ) -> None:
-    texts = packed([*drawn(seed), "a\n\n\nb\n", "\n\n", "a\n", "多\n\n字"])
+    texts = packed([*drawn(seed), "a\n\n\nb\n", "a\r\n\r\nb\n\r\n\rc\r\n\r", "\n\n", "a\n", "多\n\n字"])
     native, plain = both(monkeypatch, lambda: minhash.find_units(texts, paragraphs=paragraphs))
     for name in ("hashes", "places", "lengths"):
         np.testing.assert_array_equal(getattr(native, name), getattr(plain, name))
