@@ -34,6 +34,7 @@ from luban.tasks.windows import (
     shard_folders,
     training_windows,
     validation_windows,
+    verify_folders,
 )
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.metrics import METRICS
@@ -53,6 +54,7 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
     """Open the shards and build the model, or read it."""
     folders = shard_folders(inputs)
     shards = folders[0]
+    verify_folders(folders, log)
     tokenizer = load_tokenizer(shards / TOKENIZER)
     windows, validation = training_windows(folders, settings), validation_windows(folders, settings)
     mixed = say_mixture(windows, settings, log)

@@ -9,17 +9,31 @@ from typing import Any
 from luban.data.batches import PackedWindows, Windows
 from luban.data.mixture import MixedWindows
 from luban.data.mixture_settings import MixtureSettings
+from luban.data.verify import verify_shards
 from luban.errors import DataError
 from luban.files import Manifest
 from luban.log import Log
 from luban.tasks.settings import PretrainSettings
 
 INPUT = "shards"
+MOST_VERIFIED = 1 << 30
+"""Bytes of shards that are read through before a run: a second or two. More are read as they come."""
 
 
 def shard_folders(inputs: Mapping[str, Path]) -> list[Path]:
     """Return the shards folders among a stage's inputs: "shards", "shards:2", ..."""
     return [path for name, path in inputs.items() if name.partition(":")[0] == INPUT]
+
+
+def verify_folders(folders: list[Path], log: Log) -> None:
+    """Refuse shards that are not what was written; say how to check them where that takes long."""
+    size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
+    if size <= MOST_VERIFIED:
+        for folder in folders:
+            verify_shards(folder)
+        return
+    checks = "; ".join(f"luban data describe {folder} --verify" for folder in folders)
+    log.say(f"  {size / 1e9:.1f} GB of shards are not verified first; to do so: {checks}")
 
 
 def training_windows(folders: list[Path], settings: PretrainSettings) -> Windows:

@@ -17,6 +17,7 @@ from luban.evaluate.language_model import bits_per_byte
 from luban.files import read_jsonl
 from luban.log import Log
 from luban.models.load import load_model
+from luban.tasks import windows
 from luban.tasks.pretrain import pretrain
 from luban.tasks.settings import CorruptionSettings, ModelSettings, PretrainSettings
 from luban.tokenizer import load_tokenizer
@@ -141,6 +142,20 @@ def test_a_vocabulary_of_the_same_size_with_other_tokens_is_an_error(trained, tm
 def test_too_little_text_for_a_step_is_said_before_training(shards, tmp_path):
     with pytest.raises(DataError, match="batch_size × n_micro_batches = 4000 windows"):
         run(shards, tmp_path / "out", batch_size=4000)
+
+
+def test_shards_with_a_flipped_byte_are_refused_by_name(tmp_path, monkeypatch, capsys):
+    folder = write_shards(tmp_path / "shards")
+    path = folder / "train.bin"
+    data = bytearray(path.read_bytes())
+    data[4] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="train.bin is not what was written"):
+        run(folder, tmp_path / "m")
+    monkeypatch.setattr(windows, "MOST_VERIFIED", 0)
+    windows.verify_folders([folder], Log())
+    said = capsys.readouterr()
+    assert f"luban data describe {folder} --verify" in said.out + said.err
 
 
 def test_a_window_longer_than_the_model_reads_is_an_error(shards, tmp_path):
