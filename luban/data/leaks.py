@@ -15,10 +15,10 @@ from typing import Any
 from luban.data.documents import JsonLines, read_documents
 from luban.data.engine import ORDER, Engine, Rows, Table, open_engine
 from luban.data.evaluations import Item, name_sets, read_items
-from luban.data.probes import Look, make_probes
+from luban.data.probes import Look, hash_ngrams, make_probes
 from luban.data.settings import DedupSettings, LeakSettings
-from luban.data.shingles import hash_ngrams
 from luban.data.steps import check_count, drop_mark, read_folder, table_of, write_rows
+from luban.errors import DataError
 from luban.log import Log
 from luban.records import Drop
 
@@ -57,6 +57,11 @@ def leaks(settings: LeakSettings, inputs: Mapping[str, Path], out: Path, log: Lo
             evaluations[name] = checked.report(name, own, lines, marks)
             _say(name, evaluations[name], log)
         neighbours = _neighbours(engine, folder, settings, lines)
+        if not sets and not neighbours:
+            raise DataError(
+                f"{folder} has no test part, and no evaluation is named: there is nothing to look for",
+                fix="run `luban data split` first, or name evaluations with --against",
+            )
         rows = read_folder(engine, folder).map(_Marked(marks, settings.action))
         written = write_rows(rows, out, [STEP])
     check_count(written, folder)

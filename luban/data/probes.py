@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luban.data.shingles import Hashes, hash_ngrams
+from luban.data import shingles
+from luban.data.shingles import Hashes
 
 Array = NDArray[Any]
 _PARTS = ("hashes", "owners", "sizes")
@@ -41,6 +43,14 @@ class Probes:
         folder.mkdir(parents=True)
         for part in _PARTS:
             np.save(folder / f"{part}.npy", getattr(self, part))
+
+
+def hash_ngrams(text: str, word_ngram: int, char_ngram: int) -> Hashes:
+    """Return the hashes of a text's n-grams; letters of full width and other variants count as the usual.
+
+    Unicode Standard Annex 15: normalization form KC.
+    """
+    return shingles.hash_ngrams(unicodedata.normalize("NFKC", text), word_ngram, char_ngram)
 
 
 def make_probes(texts: Iterable[str], word_ngram: int, char_ngram: int) -> Probes:

@@ -18,6 +18,7 @@ from luban.data.documents import (
     write_documents,
 )
 from luban.data.funnel import FunnelStep, Kept, count_bytes, document_counts, site_of
+from luban.data.readers.times import iso_time
 from luban.data.settings import SplitSettings
 from luban.errors import DataError
 from luban.log import Log
@@ -39,6 +40,12 @@ def split(settings: SplitSettings, inputs: Mapping[str, Path], out: Path, log: L
         log.warn("the documents have no clusters, so similar ones may be parted: run dedup before split")
     before = _parts_before(inputs.get("previous"))
     held = families.held(before, read_documents(folder)) if before else {}
+    parted = sum(part == BETWEEN for part in held.values())
+    if parted and settings.group is not None:
+        log.warn(
+            f"{parted} groups of documents stay parted: their documents were in different parts before",
+            parted=parted,
+        )
     free = {name for name in families.names() if name not in held}
     part_of = {**held, **_assign(free, families, settings, log, bool(held))}
     kept, step = Kept(), FunnelStep("one part")
@@ -94,7 +101,8 @@ class Families:
         if settings.stratify is not None:
             self._stratum.setdefault(name, _value(row, settings.stratify))
         if settings.by == "time":
-            time = row.get("time") or ""
+            written = row.get("time") or ""
+            time = iso_time(written) or written
             self._time[name] = min(self._time.get(name) or time, time) if time else self._time.get(name, "")
 
     def names(self) -> list[str]:

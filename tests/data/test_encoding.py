@@ -153,8 +153,8 @@ def test_a_page_is_read_in_its_own_charset_unless_that_is_wrong() -> None:
 
 
 def test_lines_of_one_chinese_encoding_after_lines_of_the_other_are_read() -> None:
-    simplified = "广州是华南的城市，语言学家研究方言和汉字的历史，记录人们每天说的话。"
-    traditional = "臺灣的學生在圖書館閱讀關於語言與歷史的書籍，這裡記錄人們每天說的話。"
+    simplified = "春天来了，小河边的柳树发出了新芽，孩子们在田野里奔跑"
+    traditional = "春天來了，小河邊的柳樹發出了新芽，孩子們在田野裡奔跑"
     for more, less in ((5, 60), (60, 5), (30, 30)):
         gb = [f"{simplified}{i}" for i in range(more)]
         big5 = [f"{traditional}{i}" for i in range(less)]

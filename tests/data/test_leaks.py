@@ -149,3 +149,19 @@ def test_a_folder_of_evaluations_stands_for_its_files(documents: Path, tmp_path:
         (folder / name).write_text('{"question": "a"}\n')
     assert list(name_sets([folder, documents])) == ["one", "two", "documents"]
     assert [item.text for item in read_items(documents, (), Log(quiet=True))][0] == OTHER
+
+
+def test_text_in_full_width_letters_is_found_on_either_side(tmp_path: Path, evaluation: Path) -> None:
+    wide = str.maketrans({chr(c): chr(c + 0xFEE0) for c in range(0x21, 0x7F)})
+    texts = {"wide": ("train", QUESTION.translate(wide)), "far": ("test", OTHER)}
+    facts = run(folder_of(tmp_path / "in", texts), tmp_path / "out", evaluation)
+    assert facts["evaluations"]["riddles"]["leaked"] == 1
+    write_jsonl(tmp_path / "wide.jsonl", [{"id": "1", "question": QUESTION.translate(wide)}])
+    plain = folder_of(tmp_path / "plain", {"plain": ("train", QUESTION), "far": ("test", OTHER)})
+    facts = run(plain, tmp_path / "out2", tmp_path / "wide.jsonl")
+    assert facts["evaluations"]["wide"]["leaked"] == 1
+
+
+def test_nothing_to_look_for_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no test part, and no evaluation is named"):
+        run(folder_of(tmp_path / "in", {"a": ("train", OTHER)}), tmp_path / "out")

@@ -166,3 +166,23 @@ def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pa
         part_of(folder, tmp_path / "out", group="writer")
     with pytest.raises(DataError, match="asks for the column time"):
         part_of(folder, tmp_path / "out2", by="time")
+
+
+def test_times_of_other_zones_are_compared_as_moments(tmp_path: Path) -> None:
+    late = {"id": "late", "time": "2024-05-01T01:00:00-08:00"}
+    rows = [late, *({"id": f"d{i}", "time": f"2024-05-01T0{i}:30:00+00:00"} for i in range(9))]
+    parts = part_of(write_rows(tmp_path / "in", rows), tmp_path / "out", by="time", validation=0.0, test=0.1)
+    assert [name for name, part in parts.items() if part == "test"] == ["late"]
+
+
+def test_groups_that_an_earlier_split_parted_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": f"d{i}", "author": f"作者{i % 2}"} for i in range(60)]
+    folder = write_rows(tmp_path / "in", rows)
+    part_of(folder, tmp_path / "old", test=0.3)
+    (tmp_path / "new").mkdir()
+    inputs = {"documents": folder, "previous": tmp_path / "old"}
+    split(SplitSettings(group="author"), inputs, tmp_path / "new", Log())
+    printed = capsys.readouterr()
+    assert "2 groups of documents stay parted" in printed.out + printed.err

@@ -13,7 +13,7 @@ _ISO = re.compile(
 )
 _EXACT = re.compile(
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
-    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:Z|[+-][01]\d:[0-5]\d)?)?"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ?)?"
 )  # nothing to change or to doubt
 _COMPACT = re.compile(r"(?:D:)?(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d)(\d\d)(\d\d)?)?(Z|[+-]\d\d[:']?\d\d'?)?'?$")
 _FIRST, _LAST = (
@@ -25,12 +25,14 @@ _FIRST, _LAST = (
 def iso_time(value: Any) -> str:
     """Return a time as ISO 8601, as exact as it was written; "" for what is none.
 
+    One with an offset is given in UTC, so that times can be compared as text.
+
     iso_time("2024/5/1 8:30") -> "2024-05-01T08:30:00"; iso_time(1714521600) -> "2024-04-30T..."
     """
     if isinstance(value, str) and _EXACT.fullmatch(value):
         return value
     if isinstance(value, datetime.datetime):
-        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return _in_utc(value)
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, bool) or value is None:
@@ -58,6 +60,15 @@ def _from_text(text: str) -> str:
         moment = email.utils.parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError):
         return ""
+    return _in_utc(moment)
+
+
+def _in_utc(moment: datetime.datetime) -> str:
+    if moment.tzinfo is not None:
+        try:
+            moment = moment.astimezone(datetime.timezone.utc)
+        except OverflowError:  # in the first or the last year
+            return ""
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -71,5 +82,10 @@ def _checked(*parts: str | None) -> str:
     if hour is None:
         return moment.date().isoformat()[: 10 if day else 7 if month else 4]
     zone = (zone or "").replace("'", "").replace("UTC", "Z").replace("+00:00", "Z").replace("+0000", "Z")
-    zone = f"{zone[:3]}:{zone[3:]}" if len(zone) == 5 and ":" not in zone else zone
-    return moment.isoformat(timespec="seconds") + zone
+    if zone in ("", "Z"):
+        return moment.isoformat(timespec="seconds") + zone
+    offset = datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    if offset >= datetime.timedelta(days=1):
+        return ""
+    behind = datetime.timezone(-offset if zone[0] == "-" else offset)
+    return _in_utc(moment.replace(tzinfo=behind))

@@ -36,7 +36,7 @@ def test_a_pdf_gives_the_text_of_its_pages_and_when_it_was_made(tmp_path: Path) 
     (found,), rejects = read(tmp_path, carry=("title",))
     assert rejects == []
     assert found.text.split("\n\n")[:2] == ["The first page.", "The second page."]
-    assert (found.time, found.extra) == ("2024-05-01T08:30:00+01:00", {"title": "On rivers"})
+    assert (found.time, found.extra) == ("2024-05-01T07:30:00Z", {"title": "On rivers"})
 
 
 def test_a_pdf_without_text_a_broken_and_a_large_one_are_rejected(tmp_path: Path) -> None:
