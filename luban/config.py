@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -238,6 +239,8 @@ def _in_words(kind: Any) -> str:
         return "one of: " + ", ".join(map(str, inner))
     if origin in (tuple, list) and (origin is list or inner[1:] == (...,)):
         return f"a list, each member {_in_words(inner[0])}"
+    if isinstance(origin, type) and issubclass(origin, Mapping) and inner:
+        return f"names with values, as in {{name: value, other: value}}, each value {_in_words(inner[1])}"
     text = kind.__name__ if isinstance(kind, type) and not inner else str(kind)
     words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
     return words.get(text, f"a value of type {text.replace('typing.', '')}")

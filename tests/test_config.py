@@ -117,3 +117,15 @@ def test_on_and_off_are_words_as_they_are_to_people() -> None:
 def test_a_control_character_in_yaml_is_an_error_that_names_the_file() -> None:
     with pytest.raises(ConfigError, match=r"a.yaml is not YAML: unacceptable character"):
         parse_yaml("clean:\n  min_chars: 1\x00\n", "a.yaml")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weighted:
+    weights: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
+
+
+def test_the_fix_for_a_wrong_mapping_is_an_example_not_a_type() -> None:
+    with pytest.raises(ConfigError) as caught:
+        fill(Weighted, parse_yaml("weights: [a]", "x"))
+    assert "{name: value, other: value}, each value a number above 0" in caught.value.fix
+    assert "dict[" not in str(caught.value) + caught.value.fix
