@@ -28,7 +28,7 @@ from luban.data.near import find_pairs
 from luban.data.pairing import Pairing, find_copies
 from luban.data.reading import Unit
 from luban.data.settings import DedupSettings
-from luban.data.steps import check_count, write_rows
+from luban.data.steps import check_count, folder_units, write_rows
 from luban.data.substrings import (
     Anchors,
     Fingerprints,
@@ -50,6 +50,9 @@ def dedup(settings: DedupSettings, inputs: Mapping[str, Path], out: Path, log: L
     Documents are compared with those of the folders `index`, `index:2`, ... too, which are kept as they are.
     """
     folder = inputs["documents"]
+    own = (folder / INDEX).exists()
+    if not own and any("cluster" in _columns(path) for path, *_ in folder_units(folder)[:1]):
+        log.warn(f"the column cluster of {folder} gives way to the clusters found here")
     olds = open_indexes(
         [path for name, path in inputs.items() if name.partition(":")[0] == "index"], settings
     )
@@ -134,6 +137,10 @@ def _count_clusters(work: Work, kept: int, found: Decisions, emptied: Orders) ->
     stays = (found.originals == found.orders) & ~np.isin(found.orders, emptied)
     marked = stays & (found.orders >= work.first)
     return int(kept - np.count_nonzero(marked) + len(np.unique(found.roots[marked])))
+
+
+def _columns(path: str) -> list[str]:
+    return list(load_extra("pyarrow.parquet").read_schema(path).names)
 
 
 @contextmanager

@@ -253,3 +253,15 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         DedupSettings(threshold=0.8, cluster_threshold=0.9)
     with pytest.raises(ConfigError, match=r"dedup\.substring_bytes = 8 would cut single words"):
         DedupSettings(substring_bytes=8)
+
+
+def test_a_carried_column_that_is_called_cluster_is_not_replaced_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "documents", [LONG])
+    write_documents(folder, [{**row, "cluster": "mine"} for row in list(read_documents(folder))])
+    (tmp_path / "out").mkdir()
+    dedup(DedupSettings(workers=1), {"documents": folder}, tmp_path / "out", Log())
+    said = capsys.readouterr()
+    assert "the column cluster of" in said.out + said.err
+    assert kept(tmp_path) == {"d0": "d0"}
