@@ -27,9 +27,20 @@ def hash_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path exists; raises DataError where a folder above it may not be opened."""
+    try:
+        return path.exists()
+    except PermissionError:
+        raise DataError(
+            f"{path} cannot be looked at: a folder above it may not be opened",
+            fix="allow it (chmod +x on the folder), or name another path",
+        ) from None
+
+
 def hash_path(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's names and contents."""
-    if not path.exists():
+    if not is_there(path):
         raise DataError(f"{path} does not exist", fix="check the path")
     if path.is_file():
         try:

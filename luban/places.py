@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from luban.errors import DataError
-from luban.files import hash_bytes
+from luban.files import hash_bytes, is_there
 
 ROOT = Path(__file__).parent
 BUNDLED = ROOT / "bundled"
@@ -51,7 +51,7 @@ def find_input(value: str) -> Path:
             raise DataError(f"{value}: {path} does not exist", fix=f"reinstall {module}")
         return path
     path = Path(value).expanduser()
-    if not path.exists():
+    if not is_there(path):
         raise DataError(f"{value} does not exist", fix="check the path, relative to where you are")
     return path
 

@@ -110,7 +110,8 @@ def run_recipe(recipe: Recipe, log: Log) -> list[Result]:
     with _hold(recipe):
         plans = plan_recipe(recipe)
         for plan in plans:
-            _refuse_out(plan)
+            with disk_errors(plan.task.out):
+                _refuse_out(plan)
         return [_run(recipe, plan, log) for plan in plans]
 
 

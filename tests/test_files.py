@@ -106,5 +106,19 @@ def test_a_folder_with_a_closed_file_has_a_hash_that_tells_when_it_is_opened(
 
 
 def test_a_file_larger_than_allowed_is_an_error_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="larger than this account or disk allows"), files.disk_errors(tmp_path):
+    with (
+        pytest.raises(DiskError, match="larger than this account or disk allows"),
+        files.disk_errors(tmp_path),
+    ):
         raise OSError(errno.EFBIG, "File too large")
+
+
+def test_a_path_below_a_closed_folder_is_an_error_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(self: Path, **_: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    with pytest.raises(DataError, match="may not be opened"):
+        files.is_there(tmp_path / "a")

@@ -11,6 +11,7 @@ from luban.data.documents import read_documents
 from luban.data.encoding import Unreadable, open_text
 from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
 from luban.errors import DataError
+from luban.files import is_there
 from luban.log import Log
 
 IDS = ("id", "task_id", "uid", "qid", "question_id")
@@ -87,7 +88,7 @@ def read_items(path: Path, fields: Sequence[str], log: Log) -> Iterator[Item]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
-    if not path.exists():
+    if not is_there(path):
         raise DataError(f"{path} does not exist", fix="check the path of the evaluation set")
     try:
         if path.is_dir():

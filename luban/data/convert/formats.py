@@ -24,6 +24,7 @@ from luban.data.convert.records import KINDS, Labelled, Question, Row, Talk
 from luban.data.encoding import Unreadable
 from luban.data.tables import TEXT_COLUMNS, find_column
 from luban.errors import ConfigError, DataError
+from luban.files import is_there
 
 LOOKED_AT = 20
 """The form is told from the first row among so many that can be read."""
@@ -158,7 +159,7 @@ def named_format(name: str) -> Format:
 
 def source_form(path: Path, name: str | None) -> Form:
     """Return the form of a file or folder: as named, or found by its suffix and its first rows."""
-    if not path.exists():
+    if not is_there(path):
         raise DataError(f"{path} does not exist", fix="check the path")
     given = named_format(name) if name else None
     carrier = (given.carrier if given else None) or carrier_of(path)

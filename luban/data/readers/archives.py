@@ -113,6 +113,9 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 def _zip_member(
     blob: Blob, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, read_member: ReadMember
 ) -> Found:
+    if info.flag_bits & 1:
+        yield Broken(name, None, "encrypted: it cannot be unpacked without its password")
+        return
     try:
         stream = archive.open(info)
         meter = Metered(stream, blob.budget, max(info.compress_size, 1))

@@ -17,7 +17,7 @@ from luban.data.encoding import Unreadable
 from luban.data.extras import load_extra
 from luban.data.readers.jsons import peek
 from luban.data.readers.plain import as_pieces
-from luban.data.readers.records import Blob, Found, Metered, Record
+from luban.data.readers.records import Blob, Broken, Found, Metered, Record, Spent
 from luban.data.readers.wikitext import plain_wikitext
 
 _BLOCKS = frozenset(
@@ -93,8 +93,10 @@ def read_epub(blob: Blob) -> Found:
         chapters = [items.get(e.get("idref")) for e in package.iter() if _tag(e) == "itemref"]
         folder = posixpath.dirname(opf)
         names = [posixpath.normpath(posixpath.join(folder, unquote(c))) for c in chapters if c]
-        blocks = (text for name in names for text in (*_chapter(blob, archive, name), ""))
+        broken: list[Broken] = []
+        blocks = (text for name in names for text in (*_chapter_or(blob, archive, name, broken), ""))
         yield from as_pieces(blob, _lines(blocks), _metadata(package))
+        yield from broken
 
 
 class _Lines:
@@ -160,16 +162,20 @@ class _Bounded:
 
 
 def _pages(blob: Blob, stream: IO[bytes]) -> Found:
-    """Yield the articles of a dump; redirects and pages of other name spaces are no texts."""
+    """Yield the articles of a dump; redirects and pages of other name spaces are counted."""
     etree = load_extra("lxml.etree")
-    position = 0
+    position = n_redirects = n_others = 0
     bounded = _Bounded(stream, min(TREE_BYTES, blob.settings.max_file_bytes))
     try:
         for _, page in etree.iterparse(bounded, tag="{*}page", remove_comments=True, **_OPTIONS):
             position += 1
             bounded.size = 0
             parts = {_tag(e): (e.text or "") for e in page.iter() if isinstance(e.tag, str)}
-            if "redirect" not in parts and parts.get("ns", "0").strip() == "0":
+            if parts.get("ns", "0").strip() != "0":
+                n_others += 1
+            elif "redirect" in parts:
+                n_redirects += 1
+            else:
                 row = {"title": parts.get("title", ""), "timestamp": parts.get("timestamp", "")}
                 text = plain_wikitext(parts.get("text", ""))
                 yield Record(position, text, row, line=position, file=blob.name)
@@ -178,6 +184,9 @@ def _pages(blob: Blob, stream: IO[bytes]) -> Found:
                 del page.getparent()[0]
     except etree.XMLSyntaxError as e:
         raise Unreadable(f"broken XML after page {position}: {e}") from None
+    if n_redirects or n_others:
+        reason = f"passed over: {n_redirects} redirects, {n_others} pages of other name spaces than articles"
+        yield Broken(blob.name, None, reason)
 
 
 def _opened(stream: IO[bytes], kind: str) -> zipfile.ZipFile:
@@ -293,6 +302,16 @@ def _table(table: Any, row_tag: str, cell_tag: str, text_of: Any) -> Iterator[st
             cells = [" ".join(text_of(cell).split()) for cell in row if _tag(cell) == cell_tag]
             if any(cells):
                 yield " | ".join(cells)
+
+
+def _chapter_or(blob: Blob, archive: zipfile.ZipFile, name: str, broken: list[Broken]) -> Iterator[str]:
+    """Yield the lines of a chapter; one that cannot be read is noted, and the book goes on."""
+    try:
+        yield from _chapter(blob, archive, name)
+    except Spent:
+        raise
+    except Unreadable as e:
+        broken.append(Broken(f"{blob.name}/{name}", None, str(e)))
 
 
 def _chapter(blob: Blob, archive: zipfile.ZipFile, name: str) -> Iterator[str]:

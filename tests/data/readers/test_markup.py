@@ -112,7 +112,7 @@ def test_a_wiki_dump_gives_its_articles_as_plain_text(tmp_path: Path) -> None:
     dump = f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">{"".join(pages)}</mediawiki>'
     (tmp_path / "a.xml").write_text(dump)
     documents, rejects = read(tmp_path, carry=("title",))
-    assert rejects == []
+    assert [r[2] for r in rejects] == ["passed over: 1 redirects, 1 pages of other name spaces than articles"]
     assert [(d.text, d.time, d.extra["title"]) for d in documents] == [
         ("茶是一种饮品。", "2024-05-01T00:00:00Z", "茶"),
         ("History\n\nTea is hot.", "2024-05-01T00:00:00Z", "Tea"),
@@ -166,3 +166,16 @@ def test_inline_elements_without_a_line_end_are_passed_on_in_pieces(
     monkeypatch.setattr("luban.data.readers.markup._BLOCK_BYTES", 64)
     (tmp_path / "a.xml").write_text(f"<a>{'<b>word </b>' * 200}</a>")
     assert texts(tmp_path)["a.xml"].split() == ["word"] * 200
+
+
+def test_a_book_without_one_of_its_chapters_is_read_and_the_chapter_rejected(tmp_path: Path) -> None:
+    items = "".join(f'<item id="c{i}" href="{i}.xhtml"/>' for i in range(3))
+    spine = "".join(f'<itemref idref="c{i}"/>' for i in range(3))
+    with zipfile.ZipFile(tmp_path / "a.epub", "w") as archive:
+        archive.writestr("META-INF/container.xml", '<c><rootfile full-path="b.opf"/></c>')
+        archive.writestr("b.opf", f"<package>{items}<spine>{spine}</spine></package>")
+        archive.writestr("0.xhtml", "<html><body><p>First.</p></body></html>")
+        archive.writestr("2.xhtml", "<html><body><p>第三章。</p></body></html>")
+    documents, rejects = read(tmp_path)
+    assert ["First." in d.text and "第三章。" in d.text for d in documents] == [True]
+    assert rejects == [("a.epub/1.xhtml", None, "broken file: it has no 1.xhtml")]
