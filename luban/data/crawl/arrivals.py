@@ -12,7 +12,7 @@ from luban.data.crawl.page import HTML, Page, charset_of, directives, read_page
 from luban.data.crawl.sitemap import read_sitemap
 from luban.data.crawl.state import Crawl
 from luban.data.crawl.unchanged import old_page
-from luban.data.crawl.urls import BadUrl, Url, key_of
+from luban.data.crawl.urls import BadUrl, Url
 from luban.data.crawl.warc import Capture, digest_of, response_records
 
 
@@ -26,7 +26,7 @@ class Arrivals:
         """See to a response that is not to be asked for again."""
         if fetched.status == 304:
             self._unchanged(host, entry, fetched)
-        elif fetched.status in REDIRECTS and fetched.header("location"):
+        elif fetched.status in REDIRECTS and fetched.location:
             self.finish(entry, self._redirected(entry, fetched))
         elif fetched.status not in (200, 203):
             self.finish(entry, Outcome("failed", f"http {fetched.status}", http=fetched.status))
@@ -56,10 +56,10 @@ class Arrivals:
     # Redirects
 
     def _redirected(self, entry: Entry, fetched: Fetched) -> Outcome:
-        status, place = fetched.status, fetched.header("location")
+        status, place = fetched.status, fetched.location
         try:
-            target = self.crawl.parse(urljoin(entry.url.text, place))
-        except (BadUrl, ValueError) as e:
+            target = self.crawl.parse(place, base=entry.url.text)
+        except BadUrl as e:
             return Outcome("failed", f"redirect to {place[:200]}: {e}", http=status)
         if entry.hops >= self.settings.max_redirects:
             return Outcome("failed", "too many redirects", http=status, canonical=target.text)
@@ -121,9 +121,8 @@ class Arrivals:
         try:
             url = self.crawl.parse(link, base=base, encoding=page.charset or "utf-8")
         except BadUrl as e:
-            key = key_of(link)
-            if not str(e).startswith("not http") and not self.frontier.is_known(key):
-                self.frontier.skip(key, link[:2000], "", entry.depth + 1, entry.id, str(e))
+            if not str(e).startswith("not http"):
+                self.crawl.refuse(link, depth=entry.depth + 1, via=entry.id, reason=str(e))
             return
         self.crawl.admit(url, "page", depth=entry.depth + 1, via=entry.id)
 
@@ -224,17 +223,14 @@ class Arrivals:
         kind, places = found
         for place in places[: self.settings.max_sitemap_urls]:
             if kind == "sitemap":
-                if host.sitemaps >= self.settings.max_sitemaps:
-                    break
-                host.sitemaps += 1
+                self.crawl.admit_sitemap(host, place, base=entry.url.text, via=entry.id)
+                continue
             try:
                 url = self.crawl.parse(place, base=entry.url.text)
-            except BadUrl:
+            except BadUrl as e:
+                self.crawl.refuse(place, depth=1, via=entry.id, reason=str(e))
                 continue
-            if kind == "sitemap":
-                self.crawl.admit(url, "sitemap", depth=0, via=entry.id, is_seed=True)
-            else:
-                self.crawl.admit(url, "page", depth=1, via=entry.id)
+            self.crawl.admit(url, "page", depth=1, via=entry.id)
         return Outcome("skipped", "sitemap", http=fetched.status, bytes=len(fetched.body))
 
 

@@ -45,6 +45,15 @@ class Fetched:
         return ", ".join(value for key, value in self.headers if key.lower() == name)
 
     @property
+    def location(self) -> str:
+        """Where a redirect leads: the first address named, in UTF-8 if it is that."""
+        value = next((value for key, value in self.headers if key.lower() == "location"), "").strip()
+        try:
+            return value.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return value
+
+    @property
     def content_type(self) -> str:
         """Kind of content in lower case, without parameters."""
         return self.header("content-type").partition(";")[0].strip().lower()

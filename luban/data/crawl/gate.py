@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
-from urllib.parse import urljoin
 
 from luban.data.crawl.fetch import REDIRECTS, Ask, Fetched, FetchError, retry_after
 from luban.data.crawl.hosts import Host
@@ -48,7 +47,7 @@ class Gate:
     async def _read(self, place: Url) -> str:
         for _ in range(_MAX_REDIRECTS + 1):
             fetched = await self.fetcher.fetch(Ask(place, _MAX_BYTES))
-            if fetched.status in REDIRECTS and fetched.header("location"):
+            if fetched.status in REDIRECTS and fetched.location:
                 place = self._redirected(place, fetched)
             elif 200 <= fetched.status < 300:
                 return read_robots(fetched.body)
@@ -62,7 +61,7 @@ class Gate:
 
     def _redirected(self, place: Url, fetched: Fetched) -> Url:
         try:
-            target = self.crawl.parse(urljoin(place.text, fetched.header("location")))
+            target = self.crawl.parse(fetched.location, base=place.text)
         except BadUrl as e:
             raise FetchError(f"redirect to {e}", passing=False) from None
         if target.port not in self.crawl.scope.ports:
@@ -74,11 +73,9 @@ class Gate:
         crawl.robots[url.origin] = robots
         crawl.frontier.put("robots", url.origin, robots.text, robots.read_at, robots.unreachable)
         host.crawl_delay = robots.delay(crawl.agent)
-        for text in robots.sitemaps(url.origin) if crawl.settings.sitemaps else ():
-            if host.sitemaps >= crawl.settings.max_sitemaps:
-                break
-            host.sitemaps += 1
-            try:
-                crawl.admit(crawl.parse(text), "sitemap", depth=0, via=0, is_seed=True)
-            except BadUrl:
-                continue
+        for text in robots.sitemaps() if crawl.settings.sitemaps else ():
+            crawl.admit_sitemap(host, text, base=url.origin, via=0)
+
+    def refuse(self, host: Host, url: Url, reason: str) -> None:
+        """Take an origin whose robots.txt cannot be understood for one that allows nothing for a while."""
+        self._note(host, url, Robots("", time.time(), reason))

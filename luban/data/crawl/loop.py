@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,9 @@ from luban.data.crawl.fetch import PASSING, Ask, Fetched, FetchError, retry_afte
 from luban.data.crawl.frontier import Entry, Outcome, wall_clock
 from luban.data.crawl.gate import Gate
 from luban.data.crawl.hosts import Host
+from luban.data.crawl.robots import Robots
 from luban.data.crawl.state import Crawl
+from luban.errors import LubanError
 
 _COMMIT_SECONDS = 0.02
 _SYNC_SECONDS = 2.0
@@ -100,12 +103,19 @@ class Loop:
                 return
             if robots.unreachable:
                 self._finish(entry, Outcome("failed", f"robots.txt: {robots.unreachable}"))
-            elif not robots.allows(entry.url.text, self.crawl.agent):
-                self._finish(entry, Outcome("skipped", "robots.txt"))
+            elif objection := self._objection(robots, entry):
+                self._finish(entry, objection)
             else:
                 self._start(host, entry)
                 return
         self.hosts.list(host)
+
+    def _objection(self, robots: Robots, entry: Entry) -> Outcome | None:
+        try:
+            is_allowed = robots.allows(entry.url.text, self.crawl.agent)
+        except Exception as e:
+            return Outcome("failed", self._stray(e, "robots.txt", entry))
+        return None if is_allowed else Outcome("skipped", "robots.txt")
 
     def _start(self, host: Host, entry: Entry) -> None:
         host.active += 1
@@ -146,6 +156,8 @@ class Loop:
     async def _prepare(self, host: Host, entry: Entry) -> None:
         try:
             await self.gate.read_robots(host, entry.url)
+        except Exception as e:
+            self.gate.refuse(host, entry.url, self._stray(e, "robots.txt", entry))
         finally:
             host.is_preparing = False
             host.next_at = max(host.next_at, time.monotonic() + self.crawl.delay_of(host))
@@ -161,6 +173,8 @@ class Loop:
         except FetchError as e:
             host.failures += e.passing
             self._failed(host, entry, e)
+        except Exception as e:
+            self._finish(entry, Outcome("failed", self._stray(e, "page", entry)))
         finally:
             host.active -= 1
             self.crawl.active -= 1
@@ -169,6 +183,14 @@ class Loop:
             if host.failures >= self.settings.max_failures_in_a_row:
                 self.crawl.give_up(host, "failed", "host given up after failures in a row")
             self.hosts.list(host)
+
+    def _stray(self, error: Exception, what: str, entry: Entry) -> str:
+        """Return the reason for an error that only one page is to pay for; raise those of the disk again."""
+        if isinstance(error, (OSError, sqlite3.Error, LubanError)):
+            raise error
+        text = f"error in the {what}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        self.tell({"warning": f"{entry.url.text}: {text}"})
+        return text
 
     def _ask(self, entry: Entry) -> Ask:
         s = self.settings

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 HTML = ("text/html", "application/xhtml+xml")
 _TAGS = ("a", "area", "base", "iframe", "frame", "link", "meta")
+_NO_CHARSETS = ("undefined", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "charmap", "utf-7")
+"""Python's codecs for other ends than pages; and utf-7, which the Encoding Standard forbids (section 4.2)."""
+_OTHER_TAGS = re.compile(rb"</?(?!(?:%s)[\s/>])[a-z][^<>]*>" % "|".join(_TAGS).encode(), re.I)
 _ASCII = re.compile(rb"[\x00-\x7f]*").fullmatch
 
 
@@ -27,9 +33,9 @@ def charset_of(body: bytes, content_type: str) -> str:
     from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
 
     bom, _ = read_bom(body)
-    named = bom or http_content_type_encoding(content_type) or html_body_declared_encoding(body)
-    if named:
-        return str(named)
+    for named in (bom, http_content_type_encoding(content_type), html_body_declared_encoding(body)):
+        if named and _is_charset(str(named)):
+            return str(named)
     if _ASCII(body):
         return "ascii"
     try:
@@ -39,12 +45,25 @@ def charset_of(body: bytes, content_type: str) -> str:
     return "utf-8"
 
 
+@cache
+def _is_charset(name: str) -> bool:
+    """Whether Python can decode text in this encoding, whatever the bytes are."""
+    try:
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return False
+    return getattr(codec, "_is_text_encoding", True) and codec.name not in _NO_CHARSETS
+
+
 def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nofollow: bool) -> Page:
     """Read an HTML page; `wishes` is its X-Robots-Tag header. Links are as written, in order."""
     from lxml import etree
 
     charset = charset_of(body, content_type)
-    tree = etree.fromstring(_as_utf8(body, charset), _parser())
+    text, parser = _as_utf8(body, charset), _parser()
+    tree = etree.fromstring(text, parser)
+    if any(error.type_name == "ERR_RESOURCE_LIMIT" for error in parser.error_log):  # nested too deep
+        tree = etree.fromstring(_OTHER_TAGS.sub(b"", text) or b" ", _parser())
     said = wishes
     base, canonical, links = url, "", dict[str, None]()
     for element in tree.iter(*_TAGS) if tree is not None else ():
@@ -91,13 +110,12 @@ def _refresh(content: str) -> list[str]:
 def _as_utf8(body: bytes, charset: str) -> bytes:
     if charset in ("utf-8", "ascii"):
         return body or b" "
-    try:
-        return body.decode(charset or "cp1252", errors="replace").encode() or b" "
-    except LookupError:
-        return body
+    return body.decode(charset or "cp1252", errors="replace").encode("utf-8", "replace") or b" "
 
 
-def _parser() -> object:
+def _parser() -> Any:
     from lxml import etree
 
-    return etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
+    return etree.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
+    )

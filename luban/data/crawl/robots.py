@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin
 
 MAX_BYTES = 500 * 1024
 """Longest part of a robots.txt that is read (RFC 9309, section 2.5)."""
@@ -29,9 +28,9 @@ class Robots:
         """Seconds asked for between two requests (Crawl-delay), 0 if none."""
         return float((self.rules.crawl_delay(agent) or 0) if self.text else 0)
 
-    def sitemaps(self, origin: str) -> list[str]:
-        """Return the addresses of the sitemaps named."""
-        return [urljoin(origin, place) for place in self.rules.sitemaps] if self.text else []
+    def sitemaps(self) -> list[str]:
+        """Return the addresses of the sitemaps named, as they are written."""
+        return list(self.rules.sitemaps) if self.text else []
 
     @property
     def rules(self) -> Any:

@@ -110,6 +110,8 @@ def _follow(child: subprocess.Popen[bytes], log: Log) -> LubanError | None:
     for event in _events(child):
         if "problem" in event:
             refusal = getattr(known, event["kind"], DataError)(event["problem"], fix=event["fix"])
+        elif "warning" in event:
+            log.warn(event["warning"])
         elif "progress" in event:
             counts = event["progress"]
             log.say("crawl: " + ", ".join(f"{n:,} {state}" for state, n in counts.items()), **counts)

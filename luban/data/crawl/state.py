@@ -96,9 +96,7 @@ class Crawl:
         for url in good:
             self.admit(url, "page", depth=0, via=0, is_seed=True)
         for text, reason in bad:
-            key = key_of(text)
-            if not self.frontier.is_known(key):
-                self.frontier.skip(key, text[:2000], "", 0, 0, reason)
+            self.refuse(text, depth=0, via=0, reason=reason)
         self.commit()
 
     def commit(self, *, sync: bool = False) -> None:
@@ -127,6 +125,27 @@ class Crawl:
         self.scope.count(url)
         self.hosts.add(self.frontier.add(url, kind, depth, hops, via))
         return ""
+
+    def admit_sitemap(self, host: Host, text: str, *, base: str, via: int) -> None:
+        """Queue a sitemap, or note why not."""
+        try:
+            url = self.parse(text, base=base)
+        except BadUrl as e:
+            self.refuse(text, depth=0, via=via, reason=str(e))
+            return
+        if host.sitemaps >= self.settings.max_sitemaps:
+            self.refuse(url.text, depth=0, via=via, reason="max_sitemaps", key=url.key, host=url.host)
+            return
+        host.sitemaps += 1
+        self.admit(url, "sitemap", depth=0, via=via, is_seed=True)
+
+    def refuse(
+        self, text: str, *, depth: int, via: int, reason: str, key: int | None = None, host: str = ""
+    ) -> None:
+        """Note an address that will not be fetched, unless it is known."""
+        key = key_of(text) if key is None else key
+        if not self.frontier.is_known(key):
+            self.frontier.skip(key, text[:2000], host, depth, via, reason)
 
     def robots_for(self, url: Url) -> Robots | None:
         """Return the rules of the address's origin; None if they are to be read, or read again."""

@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_CHARS = 10_000
 _BLANKS = re.compile(r"[\t\n\r]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~!$&'()*+,;=:@-]*)+").fullmatch
 _PLAIN_HOST = re.compile(r"(?!.*\.\.)[a-z0-9_-][a-z0-9._-]*[a-z0-9_-]|[a-z0-9]").fullmatch
@@ -77,7 +78,7 @@ def parse_url(text: str, *, drop: Sequence[str] = (), encoding: str = "utf-8", b
     """
     if len(text) > MAX_CHARS:
         raise BadUrl("address too long")
-    text = _BLANKS.sub("", text.strip(" \t\n\r\f\0"))
+    text = _SURROGATES.sub("\ufffd", _BLANKS.sub("", text.strip(" \t\n\r\f\0")))
     try:
         parts = urlsplit(urljoin(base, text) if base else text)
         port = parts.port
@@ -177,9 +178,11 @@ def _clean_path(path: str) -> str:
 
 @lru_cache(maxsize=2_000)
 def _clean_query(query: str, drop: tuple[str, ...], encoding: str) -> str:
+    if encoding.startswith(("utf", "ucs")):  # URL Standard: these are for reading only
+        encoding = "utf-8"
     try:
         data = query.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
+    except (UnicodeError, LookupError):
         data = query.encode()
     query = _clean_escapes(quote(data, safe=_QUERY_SAFE))
     if not drop:

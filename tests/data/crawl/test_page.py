@@ -61,3 +61,9 @@ def test_broken_pages_are_read_without_complaint(html: str | bytes) -> None:
 
 def test_links_in_a_chinese_page_are_read_in_its_charset() -> None:
     assert read('<a href="/词">词</a>'.encode("gb18030"), "text/html; charset=gbk").links == ("/词",)
+
+
+@pytest.mark.parametrize("levels", [300, 5000])
+def test_links_below_many_nested_tags_are_found(levels: int) -> None:
+    html = "<div>" * levels + '<a href="/词">x</a>' + "</div>" * levels + '<a href="/after">y</a>'
+    assert read(html).links == ("/词", "/after")

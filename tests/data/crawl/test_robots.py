@@ -40,7 +40,7 @@ def test_an_unreachable_robots_txt_allows_nothing() -> None:
 def test_crawl_delay_and_sitemaps() -> None:
     robots = Robots("Sitemap: /map.xml\nUser-agent: *\nCrawl-delay: 2.5\n", time.time())
     assert robots.delay("Luban") == 2.5
-    assert robots.sitemaps("http://a.example") == ["http://a.example/map.xml"]
+    assert robots.sitemaps() == ["/map.xml"]
     assert Robots("User-agent: *\nCrawl-delay: often", time.time()).delay("Luban") == 0
 
 

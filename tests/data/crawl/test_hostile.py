@@ -1,0 +1,56 @@
+"""Pages and robots.txt files that are odd or broken cost themselves at most, never the crawl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("scrapy")
+pytest.importorskip("warcio")
+
+from luban.data.crawl.page import charset_of
+from luban.data.crawl.urls import parse_url
+from tests.data.crawl.site import Answer, links, serve
+from tests.data.crawl.test_stage import run
+from tests.data.crawl.traps import PLAIN
+
+ODD = ("undefined", "idna", "unicode_escape", "charmap", "utf-7", "rot13", "zlib", "nonsense")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_charset_that_is_none_for_pages_is_passed_over(name: str) -> None:
+    assert charset_of("中文".encode(), f"text/html; charset={name}") == "utf-8"
+    declared = f"<meta charset={name}>".encode()
+    assert charset_of(declared + "中文".encode("gbk"), "text/html; charset=gbk") == "gb18030"
+
+
+def test_queries_are_sent_in_utf_8_from_utf_16_pages_and_whatever_cannot_be_written() -> None:
+    assert parse_url("http://a.example/?q=词", encoding="utf-16-le").query == "q=%E8%AF%8D"
+    assert parse_url("http://a.example/?q=词", encoding="undefined").query == "q=%E8%AF%8D"
+    assert parse_url("http://a.example/\ud800?q=\udfff").text == "http://a.example/%EF%BF%BD?q=%EF%BF%BD"
+
+
+def test_odd_pages_and_robots_cost_nothing_but_themselves(tmp_path: Path) -> None:
+    odd = {
+        f"/odd/{name}": Answer(
+            links(f"/next?q=词&c={name}") + "\\ud800",
+            headers={"Content-Type": f"text/html; charset={name}"},
+        )
+        for name in ODD
+    }
+    robots = "Sitemap: http://[broken/s.xml\nSitemap: /map.txt\nUser-agent: *\nDisallow:\n"
+    found = {
+        "/robots.txt": Answer(robots, headers=PLAIN),
+        "/map.txt": Answer("http://[broken/page\n", headers=PLAIN),
+        "/": links("/to-news", *odd),
+        "/to-news": Answer(status=302, headers={"Location": "/新闻/列表".encode().decode("latin-1")}),
+        "/%E6%96%B0%E9%97%BB/%E5%88%97%E8%A1%A8": "新闻",
+        "/next*": lambda path, headers: path,
+    }
+    with serve(found | odd) as site:
+        crawled = run(site, tmp_path, retries=0)
+    assert {crawled.reason(path) for path in odd} == {"fetched: stored"}
+    assert crawled.reason("/%E6%96%B0%E9%97%BB/%E5%88%97%E8%A1%A8") == "fetched: stored"
+    assert crawled.reason("http://[broken/s.xml").startswith("skipped: not an address")
+    assert crawled.reason("http://[broken/page").startswith("skipped: not an address")
