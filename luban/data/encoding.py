@@ -37,6 +37,7 @@ _BOMS = (
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _WORTHLESS = -10.5  # mean log-likelihood of a character: below, the bytes are no text
 _STRAY_ZEROS = 0.002  # so many are a fault of a file of text; UTF-16 and binary files have far more
+_ONE_ZERO_BYTES = 16  # a file so long may have one zero byte, and be text
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.I)
 _XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]+)", re.I)
 
@@ -70,7 +71,7 @@ def detect(head: bytes) -> str:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
-    if head.count(0) > _STRAY_ZEROS * len(head):
+    if head.count(0) > max(_STRAY_ZEROS * len(head), len(head) >= _ONE_ZERO_BYTES):
         return _wide(head)
     controls = _controls(head)
     if not controls:

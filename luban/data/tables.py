@@ -31,7 +31,7 @@ TEXT_COLUMNS = (
 )
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 LINE_BYTES = 1 << 27
-QUOTED_LINES = 100
+QUOTED_LINES = 10_000
 """A quoted field of csv runs over no more: one quote that is not closed must not hide the rows after it."""
 BATCH_ROWS = 256  # rows of a column table that are held as Python objects
 
@@ -103,6 +103,8 @@ def csv_rows(
     if not columns:
         raise Unreadable("no header line")
     columns[0] = columns[0].lstrip("\ufeff")
+    if twice := next((name for name in columns if name and columns.count(name) > 1), None):
+        raise Unreadable(f"two columns are called {twice}")
     check(columns)
     while True:
         feed.held.clear()
@@ -127,6 +129,8 @@ def _wrong(values: Sequence[str], n_columns: int, lines: Sequence[str], delimite
     """Return what is wrong with a row of csv or ""; one of many lines must be quoted by the book."""
     if values and len(values) != n_columns:
         return f"{len(values)} fields where the header has {n_columns}"
+    if any("\0" in line for line in lines):
+        return "it holds a zero byte"
     if len(lines) > 1:
         try:
             next(csv.reader(lines, delimiter=delimiter, strict=True))
@@ -183,6 +187,7 @@ def arrow_rows(stream: IO[bytes], check: Check) -> Iterator[Numbered]:
 
 
 def _objects(batch: Any) -> list[Row]:
+    batch = _bytes_as_text(batch)
     try:
         return batch.to_pylist()
     except UnicodeDecodeError:  # text that is no UTF-8, which the format does not forbid in practice
@@ -196,6 +201,19 @@ def _objects(batch: Any) -> list[Row]:
             else:
                 columns[name] = column.to_pylist()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _bytes_as_text(batch: Any) -> Any:
+    """Return the batch with its columns of bytes as text, where they are valid UTF-8."""
+    arrow = load_extra("pyarrow")
+    for i, field in enumerate(batch.schema):
+        if arrow.types.is_binary(field.type) or arrow.types.is_large_binary(field.type):
+            try:
+                text = batch.column(i).cast(arrow.large_string())
+            except arrow.ArrowInvalid:  # an image, or such
+                continue
+            batch = batch.set_column(i, field.name, text)
+    return batch
 
 
 def _text_lines(blocks: Iterable[str], limit: int) -> Iterator[str]:

@@ -100,3 +100,25 @@ def test_a_quote_that_is_data_in_a_tsv_file_is_kept(tmp_path: Path) -> None:
     assert len(rows) == 203
     assert rows[0] == {"text": '"他说', "n": "1"}
     assert rows[-1] == {"text": '5"', "n": "4"}
+
+
+def test_one_zero_byte_costs_its_own_line_only(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,n\n一行,1\nb\0c,2\nd,3\n".encode())
+    (tmp_path / "a.jsonl").write_bytes('{"text": "一"}\n{"text": "b\0"}\n{"text": "c"}\n'.encode())
+    for name, line in (("a.csv", 3), ("a.jsonl", 2)):
+        found = list(read_rows(tmp_path / name))
+        assert [number for number, row in found if isinstance(row, Unreadable)] == [line]
+        assert len(found) == 3
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,text\na,b\n")
+    with pytest.raises(Unreadable, match="two columns are called text"):
+        list(read_rows(tmp_path / "a.csv"))
+
+
+def test_bytes_in_a_parquet_file_are_text_where_they_are_utf8(tmp_path: Path) -> None:
+    table = pa.table({"text": pa.array(["中文".encode(), None], pa.binary()), "image": [b"\xff\xd8", b"x"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    rows = [row for _, row in read_rows(tmp_path / "a.parquet")]
+    assert rows == [{"text": "中文", "image": b"\xff\xd8"}, {"text": None, "image": b"x"}]
