@@ -45,6 +45,8 @@ def read_rules(path: Path) -> tuple[Voter, ...]:
         fill(Rule, Tree(rule if isinstance(rule, dict) else {"label": rule}), f"{path}: rules.{i}")
         for i, rule in enumerate(given, start=1)
     ]
+    if nameless := next((i for i, rule in enumerate(rules, start=1) if not rule.label.strip()), None):
+        raise ConfigError(f"{path}: rules.{nameless}.label is empty", fix="write the label that it votes for")
     names = [rule.name or f"{rule.label}-{i}" for i, rule in enumerate(rules, start=1)]
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:

@@ -92,3 +92,9 @@ def test_coverage_overlap_conflict_and_accuracy_are_counted() -> None:
 def test_a_rule_that_cannot_be_is_an_error_that_names_it(given: Any, problem: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=problem):
         rules(tmp_path, *given)
+
+
+@pytest.mark.parametrize("label", ["", "  "])
+def test_a_rule_without_a_label_is_refused(label: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rules\.2\.label is empty"):
+        rules(tmp_path, {"label": "好", "words": ["a"]}, {"label": label, "words": ["b"]})
