@@ -31,8 +31,9 @@ TEXT_COLUMNS = (
 )
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 LINE_BYTES = 1 << 27
-QUOTED_LINES = 10_000
-"""A quoted field of csv runs over no more: one quote that is not closed must not hide the rows after it."""
+QUOTED_LINES = {".csv": 10_000, ".tsv": 100}
+"""A quoted field runs over no more: one quote that is not closed must not hide the rows after it. In tsv
+files a quote is often data."""
 BATCH_ROWS = 256  # rows of a column table that are held as Python objects
 
 Check = Callable[[Sequence[str]], Sequence[str] | None]
@@ -94,7 +95,7 @@ def csv_rows(
     lines = _text_lines(text_blocks(stream, encoding), max_bytes)
     header = next(lines, "")
     delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=header.count)
-    feed = _Feed(header, lines)
+    feed = _Feed(header, lines, QUOTED_LINES[kind])
     reader = csv.reader(feed, delimiter=delimiter)
     try:
         columns = next(reader, None)
@@ -236,8 +237,8 @@ def _text_lines(blocks: Iterable[str], limit: int) -> Iterator[str]:
 class _Feed:
     """Lines for a csv reader; those after the first of a broken row are given again."""
 
-    def __init__(self, first: str, rest: Iterator[str]):
-        self._rest, self._again = rest, deque([first])
+    def __init__(self, first: str, rest: Iterator[str], most: int):
+        self._rest, self._again, self._most = rest, deque([first]), most
         self.held: list[str] = []
         """Lines of the row so far."""
         self.number = 0
@@ -247,8 +248,8 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        if len(self.held) >= QUOTED_LINES:
-            raise csv.Error(f"a quote that opens in this line is not closed within {QUOTED_LINES} lines")
+        if len(self.held) >= self._most:
+            raise csv.Error(f"a quote that opens in this line is not closed within {self._most} lines")
         line = self._again.popleft() if self._again else next(self._rest, None)
         if line is None:
             if self.held:

@@ -102,8 +102,17 @@ def test_csv_is_read_with_its_delimiter_quotes_and_line_ends(tmp_path: Path) -> 
     assert [d.text for d in documents][:4] == ['一行\r\n两行; 引号 "x"', "三", "four", "six"]
     assert rejects[0] == ("b.tsv", 3, "1 fields where the header has 2")
     assert rejects[1][0] == "c.csv"
-    assert "not closed within 100 lines" in rejects[1][2]
+    assert rejects[1][1] == 2
+    assert "field larger than field limit" in rejects[1][2]
     assert len(documents) == 504
+
+
+def test_a_quoted_field_of_many_lines_is_one_field(tmp_path: Path) -> None:
+    verses = "\n".join(f"第{i}行" for i in range(500))
+    (tmp_path / "a.csv").write_text(f'text,n\n"{verses}",1\n"never closed,2\nx,3\n', "utf-8")
+    documents, rejects = read(tmp_path)
+    assert [d.text for d in documents] == [verses, "x"]
+    assert [(line, "never closed" in reason) for _, line, reason in rejects] == [(502, True)]
 
 
 def test_transcripts_know_their_recordings_and_others_are_rejected(tmp_path: Path) -> None:
