@@ -10,7 +10,7 @@ from luban.data.crawl.fetch import REDIRECTS, Ask, Fetched, FetchError, retry_af
 from luban.data.crawl.hosts import Host
 from luban.data.crawl.robots import Robots, read_robots
 from luban.data.crawl.state import Crawl
-from luban.data.crawl.urls import BadUrl, Url
+from luban.data.crawl.urls import DEFAULT_PORTS, BadUrl, Url, origin
 
 _MAX_BYTES = 10_000_000
 _MAX_REDIRECTS = 5
@@ -72,7 +72,9 @@ class Gate:
         crawl = self.crawl
         crawl.robots[url.origin] = robots
         crawl.frontier.put("robots", url.origin, robots.text, robots.read_at, robots.unreachable)
-        host.crawl_delay = robots.delay(crawl.agent)
+        origins = (origin(s, host.name, port) for s in DEFAULT_PORTS for port in crawl.scope.ports)
+        held = [crawl.robots[o] for o in origins if o in crawl.robots]
+        host.crawl_delay = max(r.delay(crawl.agent) for r in (robots, *held))
         for text in robots.sitemaps() if crawl.settings.sitemaps else ():
             crawl.admit_sitemap(host, text, base=url.origin, via=0)
 

@@ -25,6 +25,8 @@ class Host:
     failures: int = 0
     """Failed requests since the last good one."""
     fetched: int = 0
+    asked: int = 0
+    """Pages asked for, whatever came."""
     sitemaps: int = 0
     active: int = 0
     is_preparing: bool = False

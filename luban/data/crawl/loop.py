@@ -15,7 +15,7 @@ from luban.data.crawl.frontier import Entry, Outcome, wall_clock
 from luban.data.crawl.gate import Gate
 from luban.data.crawl.hosts import Host
 from luban.data.crawl.robots import Robots
-from luban.data.crawl.state import Crawl
+from luban.data.crawl.state import Crawl, most_asked
 from luban.errors import LubanError
 
 _COMMIT_SECONDS = 0.02
@@ -90,7 +90,7 @@ class Loop:
     def _give_turn(self, host: Host) -> None:
         while (entry := self.hosts.take(host)) is not None:
             limit = self.settings.max_pages_per_host
-            if limit and host.fetched + host.active >= limit:
+            if limit and (host.fetched + host.active >= limit or host.asked >= most_asked(limit)):
                 host.queue.appendleft(entry)
                 if not host.active:
                     self.crawl.give_up(host, "skipped", "max_pages_per_host")
@@ -118,6 +118,9 @@ class Loop:
         return None if is_allowed else Outcome("skipped", "robots.txt")
 
     def _start(self, host: Host, entry: Entry) -> None:
+        if not entry.attempts and entry.kind != "sitemap":
+            host.asked += 1
+            self.crawl.asked += 1
         host.active += 1
         self.crawl.active += 1
         host.next_at = time.monotonic() + self.crawl.delay_of(host)
@@ -171,7 +174,7 @@ class Loop:
             came = True
             self._arrived(host, entry, fetched)
         except FetchError as e:
-            host.failures += e.passing
+            host.failures += e.passing and not entry.attempts  # pages count, not attempts
             self._failed(host, entry, e)
         except Exception as e:
             self._finish(entry, Outcome("failed", self._stray(e, "page", entry)))
@@ -179,7 +182,7 @@ class Loop:
             host.active -= 1
             self.crawl.active -= 1
             if came:
-                host.failures = 0 if fetched.status < 500 else host.failures + 1
+                host.failures = 0 if fetched.status < 500 else host.failures + (not entry.attempts)
             if host.failures >= self.settings.max_failures_in_a_row:
                 self.crawl.give_up(host, "failed", "host given up after failures in a row")
             self.hosts.list(host)

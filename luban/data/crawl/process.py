@@ -71,6 +71,8 @@ def _frontier_errors(out: Path) -> Iterator[None]:
     except sqlite3.OperationalError as e:
         if "full" in str(e):
             raise OSError(errno.ENOSPC, str(e)) from e
+        if "disk I/O" in str(e):
+            raise OSError(errno.EIO, str(e)) from e
         raise
     except sqlite3.DatabaseError as e:
         raise CheckpointError(

@@ -36,9 +36,9 @@ class CrawlSettings:
     exclude: tuple[str, ...] = ()
     """Regular expressions: addresses in which one is found are skipped."""
     max_pages: CountOrNone = 0
-    """Pages to fetch in all; 0: no limit."""
+    """Pages to fetch in all, by three times as many requests and a hundred at most; 0: no limit."""
     max_pages_per_host: CountOrNone = 100_000
-    """Pages to fetch from one host; 0: no limit."""
+    """Pages to fetch from one host, bounded likewise; 0: no limit."""
     max_depth: CountOrNone = 20
     """Links to follow in a row from a seed."""
     max_links: Count = 2000
@@ -133,6 +133,11 @@ class CrawlSettings:
                         f"crawl.{name}: {pattern!r} is not a regular expression: {e}",
                         fix="put a backslash before ( ) [ ] * + ? . that mean themselves",
                     ) from None
+        if self.proxy and not re.match(r"https?://[^/\s]+", self.proxy):
+            raise ConfigError(
+                f"crawl.proxy: {self.proxy!r} is not the address of a proxy",
+                fix="write http://proxy.example:3128",
+            )
         for host in (*(h.removeprefix("*.") for h in self.hosts), *self.allow_hosts):
             try:
                 clean_host(host)

@@ -19,6 +19,11 @@ _UNREACHABLE_SECONDS = 600.0
 """How long a robots.txt that could not be read forbids everything before it is tried again."""
 
 
+def most_asked(pages: int) -> int:
+    """Return how many addresses to ask for at most to get so many pages: most may be no good in a trap."""
+    return 3 * pages + 100
+
+
 class Crawl:
     """The frontier, the hosts' queues, the scope and the WARC files of one crawl."""
 
@@ -28,7 +33,7 @@ class Crawl:
         self.frontier = Frontier(folder / "checkpoints" / FRONTIER)
         self.hosts = Hosts(self.frontier, settings.concurrency_per_host, self.commit)
         self.robots: dict[str, Robots] = {}
-        self.active = self.fetched = 0
+        self.active = self.fetched = self.asked = 0
         good, bad = self._parse(seeds)
         self.scope = Scope(settings, good, (h for (h,) in self.frontier.table("scope")))
         self.writer = WarcWriter(folder, "crawl", settings.max_warc_bytes, self._about())
@@ -87,6 +92,10 @@ class Crawl:
             if state == "fetched":
                 self.hosts.get(name).fetched += 1
                 self.fetched += 1
+        asked = "SELECT host, count(*) FROM urls WHERE attempts>0 AND kind!='sitemap' GROUP BY host"
+        for name, n in self.frontier.db.execute(asked):
+            self.hosts.get(name).asked = n
+            self.asked += n
         for name, n in self.frontier.hosts_waiting():
             host = self.hosts.get(name)
             host.unloaded = n
@@ -110,7 +119,8 @@ class Crawl:
     @property
     def may_fetch_more(self) -> bool:
         """Whether the limit of pages in all leaves room for another request."""
-        return not self.settings.max_pages or self.fetched + self.active < self.settings.max_pages
+        limit = self.settings.max_pages
+        return not limit or self.fetched + self.active < limit and self.asked < most_asked(limit)
 
     def admit(
         self, url: Url, kind: Any, *, depth: int, via: int, hops: int = 0, is_seed: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ pytest.importorskip("scrapy")
 pytest.importorskip("warcio")
 
 from luban.data.crawl.page import charset_of
+from luban.data.crawl.process import _frontier_errors
+from luban.data.crawl.settings import CrawlSettings
 from luban.data.crawl.urls import parse_url
+from luban.errors import ConfigError
 from tests.data.crawl.site import Answer, links, serve
 from tests.data.crawl.test_stage import run
 from tests.data.crawl.traps import PLAIN
@@ -54,3 +58,36 @@ def test_odd_pages_and_robots_cost_nothing_but_themselves(tmp_path: Path) -> Non
     assert crawled.reason("/%E6%96%B0%E9%97%BB/%E5%88%97%E8%A1%A8") == "fetched: stored"
     assert crawled.reason("http://[broken/s.xml").startswith("skipped: not an address")
     assert crawled.reason("http://[broken/page").startswith("skipped: not an address")
+
+
+@pytest.mark.parametrize("limit", ["max_pages", "max_pages_per_host"])
+def test_an_endless_chain_of_pages_that_are_not_kept_ends_at_the_limit(tmp_path: Path, limit: str) -> None:
+    def trap(path: str, headers: dict[str, str]) -> str:
+        number = int(path.rpartition("/")[2])
+        return links(f"/trap/{number + 1}", head='<meta name="robots" content="noindex">')
+
+    with serve({"/": links("/trap/0"), "/trap/*": trap}) as site:
+        crawled = run(site, tmp_path, max_depth=1000, **{limit: 2})
+    assert crawled.facts["counts"]["fetched"] == 1
+    assert len(site.log) < 120
+    assert crawled.facts["reasons"][f"skipped: {limit}"] == 1
+
+
+def test_a_few_bad_pages_in_a_row_do_not_cost_the_host(
+    tmp_path: Path,
+) -> None:
+    bad = {f"/bad/{i}": Answer("no", 500) for i in range(5)}
+    with serve({"/": links(*bad, "/good"), "/good": "good"} | bad) as site:
+        crawled = run(site, tmp_path, retries=3, max_failures_in_a_row=6, retry_seconds=0.01)
+    assert crawled.reason("/good") == "fetched: stored"
+    assert crawled.reason("/bad/4") == "failed: http 500"
+
+
+def test_a_proxy_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"crawl\.proxy"):
+        CrawlSettings(proxy="nonsense")
+
+
+def test_a_database_that_cannot_be_written_is_a_failure_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk I/O error"), _frontier_errors(tmp_path):
+        raise sqlite3.OperationalError("disk I/O error")
