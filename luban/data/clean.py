@@ -8,6 +8,7 @@ from typing import Any
 
 from luban.data.engine import open_engine
 from luban.data.extract import ExtractMainText
+from luban.data.finding import passed_over
 from luban.data.normalise import normalise_steps
 from luban.data.quality.rules import quality_steps
 from luban.data.raw import ReadRaw, read_raw
@@ -32,9 +33,8 @@ def transforms(settings: CleanSettings) -> list[Any]:
 
 def clean(settings: CleanSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> dict[str, Any]:
     """Read the raw files and write the documents that pass every step, and those that do not."""
-    sources = list_sources(
-        [path for name, path in inputs.items() if name.partition(":")[0] == "raw"], settings
-    )
+    roots = [path for name, path in inputs.items() if name.partition(":")[0] == "raw"]
+    sources = list_sources(roots, settings)
     steps = transforms(settings)
     read = ReadRaw(settings)
     titles = {source.name: source.title for source in sources if source.title != source.name}
@@ -43,7 +43,7 @@ def clean(settings: CleanSettings, inputs: Mapping[str, Path], out: Path, log: L
         written = write_rows(rows, out, [step.name for step in steps], titles)
     say_rejects(written, log)
     _refuse_nothing(written)
-    return written.facts()
+    return {**written.facts(), **passed_over(roots, log)}
 
 
 def _refuse_nothing(written: Written) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.engine import open_engine
+from luban.data.finding import passed_over
 from luban.data.raw import ReadRaw, read_raw
 from luban.data.settings import CollectSettings
 from luban.data.sources import list_sources
@@ -28,4 +29,4 @@ def collect(settings: CollectSettings, inputs: Mapping[str, Path], out: Path, lo
             "nothing could be read: " + ("; ".join(written.reasons) or "the files are empty"),
             fix="give files that hold text; `luban data collect --help` names the kinds",
         )
-    return written.facts()
+    return {**written.facts(), **passed_over(roots, log)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from luban.data.origins import ORIGINS_FILE
 from luban.data.readers.opening import is_licence_file
 from luban.files import UNFINISHED, Manifest
+from luban.log import Log
 
 _SAVED = frozenset(("dataset_info.json", "state.json"))
 _ASIDE = frozenset((ORIGINS_FILE, "dataset_dict.json"))
@@ -35,6 +36,21 @@ def find_places(root: Path) -> list[Place]:
             return [Place(path) for path in sorted(root.glob("crawl-*.warc.gz"))]
         return [Place(path, is_documents=True) for path in sorted(root.glob("documents-*.parquet"))]
     return sorted(_below(root), key=lambda place: place.path)
+
+
+def passed_over(roots: Sequence[Path], log: Log) -> dict[str, dict[str, int]]:
+    """Return the facts of what is passed over, by kind, and say so: hidden files and folders."""
+    n = sum(
+        name.startswith(".")
+        for root in roots
+        if root.is_dir() and Manifest.read(root) is None
+        for folder, folders, files in os.walk(root)
+        if not any(part.startswith(".") for part in Path(folder).relative_to(root).parts)
+        for name in (*folders, *files)
+    )
+    if n:
+        log.say(f"  {n} hidden files and folders are passed over", hidden=n)
+    return {"passed_over": {"hidden": n}} if n else {}
 
 
 def _below(folder: Path) -> Iterator[Place]:

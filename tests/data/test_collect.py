@@ -84,3 +84,12 @@ def test_nothing_readable_is_an_error_that_says_what_was_there(tmp_path: Path) -
     (tmp_path / "raw" / "a.png").write_bytes(b"x")
     with pytest.raises(DataError, match=r"nothing could be read: a\.png: no reader for \.png"):
         run(tmp_path / "raw", tmp_path / "out")
+
+
+def test_hidden_files_are_counted(raw: Path, tmp_path: Path) -> None:
+    assert "passed_over" not in run(raw, tmp_path / "before")
+    (raw / ".git" / "objects").mkdir(parents=True)
+    (raw / ".git" / "config").write_text("x")
+    (raw / "deep").mkdir()
+    (raw / "deep" / ".DS_Store").write_text("x")
+    assert run(raw, tmp_path / "after")["passed_over"] == {"hidden": 2}
