@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 from luban.data.crawl.fetch import REDIRECTS, Ask, Fetched, FetchError, retry_after
 from luban.data.crawl.hosts import Host
 from luban.data.crawl.robots import Robots, read_robots
-from luban.data.crawl.state import Crawl
+from luban.data.crawl.state import UNREACHABLE_SECONDS, Crawl
 from luban.data.crawl.urls import DEFAULT_PORTS, BadUrl, Url, origin
 
 _MAX_BYTES = 10_000_000
+_HELD_SECONDS = 86_400.0
+"""How much longer a copy is good for while no newer one can be read (RFC 9309, section 2.3.1.4)."""
 _MAX_REDIRECTS = 5
 """RFC 9309, section 2.3.1.2."""
 
@@ -32,7 +35,7 @@ class Gate:
         text, problem = "", ""
         for attempt in range(self.crawl.settings.retries + 1):
             try:
-                text, problem = await self._read(place), ""
+                text, problem = await self._read(host, place), ""
                 break
             except FetchError as e:
                 problem = e.reason
@@ -44,11 +47,12 @@ class Gate:
                     await asyncio.sleep(max(wait, self.crawl.delay_of(host)))
         self._note(host, url, Robots(text, time.time(), problem))
 
-    async def _read(self, place: Url) -> str:
+    async def _read(self, host: Host, place: Url) -> str:
         for _ in range(_MAX_REDIRECTS + 1):
             fetched = await self.fetcher.fetch(Ask(place, _MAX_BYTES))
             if fetched.status in REDIRECTS and fetched.location:
                 place = self._redirected(place, fetched)
+                await asyncio.sleep(self.crawl.delay_of(host))
             elif 200 <= fetched.status < 300:
                 return read_robots(fetched.body)
             elif fetched.status == 429 or fetched.status >= 500:
@@ -69,7 +73,12 @@ class Gate:
         return target
 
     def _note(self, host: Host, url: Url, robots: Robots) -> None:
-        crawl = self.crawl
+        crawl, old = self.crawl, self.crawl.robots.get(url.origin)
+        if robots.unreachable and old and not old.unreachable:
+            age = robots.read_at - old.read_at
+            if age < crawl.settings.robots_max_age + _HELD_SECONDS:
+                crawl.robots[url.origin] = replace(old, again_at=robots.read_at + UNREACHABLE_SECONDS)
+                return
         crawl.robots[url.origin] = robots
         crawl.frontier.put("robots", url.origin, robots.text, robots.read_at, robots.unreachable)
         origins = (origin(s, host.name, port) for s in DEFAULT_PORTS for port in crawl.scope.ports)

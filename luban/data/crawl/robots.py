@@ -18,6 +18,8 @@ class Robots:
     """Unix seconds."""
     unreachable: str = ""
     """Why everything is disallowed for now (RFC 9309, section 2.3.1.4)."""
+    again_at: float = 0.0
+    """Unix seconds after which to try again, for a copy that is held because no newer one could be read."""
     _rules: list[Any] = field(default_factory=list, compare=False)
 
     def allows(self, url: str, agent: str) -> bool:

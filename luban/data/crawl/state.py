@@ -15,7 +15,7 @@ from luban.data.crawl.urls import BadUrl, Url, key_of, parse_url
 from luban.data.crawl.warc import WarcWriter
 
 FRONTIER = "frontier.sqlite"
-_UNREACHABLE_SECONDS = 600.0
+UNREACHABLE_SECONDS = 600.0
 """How long a robots.txt that could not be read forbids everything before it is tried again."""
 
 
@@ -162,9 +162,11 @@ class Crawl:
         robots = self.robots.get(url.origin)
         if robots is None:
             return None
+        if robots.again_at:
+            return robots if time.time() < robots.again_at else None
         age = time.time() - robots.read_at
         longest = self.settings.robots_max_age
-        if age > (min(longest, _UNREACHABLE_SECONDS) if robots.unreachable else longest):
+        if age > (min(longest, UNREACHABLE_SECONDS) if robots.unreachable else longest):
             return None
         return robots
 

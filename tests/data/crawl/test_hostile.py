@@ -91,3 +91,18 @@ def test_a_proxy_that_is_no_address_is_refused() -> None:
 def test_a_database_that_cannot_be_written_is_a_failure_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk I/O error"), _frontier_errors(tmp_path):
         raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_robots_txt_that_fails_when_it_is_read_again_holds_as_it_was(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def robots(path: str, headers: dict[str, str]) -> Answer:
+        asked.append(path)
+        return Answer("User-agent: *\nDisallow: /no", 200 if len(asked) == 1 else 503, PLAIN)
+
+    found = {"/robots.txt": robots, "/": links("/1", "/no")} | {f"/{i}": links(f"/{i + 1}") for i in range(8)}
+    with serve(found) as site:
+        crawled = run(site, tmp_path, robots_max_age=0.1, delay=0.05, retries=0)
+    assert len(asked) == 2
+    assert crawled.reason("/7") == "fetched: stored"
+    assert crawled.reason("/no") == "skipped: robots.txt"
