@@ -91,6 +91,8 @@ class Arrivals:
         canonical = self._canonical(entry, page)
         if page.noindex and self.settings.obey_noindex:
             self.finish(entry, Outcome("skipped", "noindex", http=fetched.status))
+        elif fetched.body.startswith(_MAGIC):
+            self.finish(entry, Outcome("skipped", "not a text", http=fetched.status, bytes=len(fetched.body)))
         elif not fetched.body.strip():
             self.finish(entry, Outcome("skipped", "empty", http=fetched.status, bytes=len(fetched.body)))
         elif canonical is not None and self._gives_way(entry, canonical):
@@ -258,4 +260,6 @@ def _capture(entry: Entry, fetched: Fetched, page: Page, digest: str) -> Capture
     )  # fmt: skip
 
 
+_MAGIC = (b"%PDF-", b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b")
+"""First bytes of PDF, PNG, JPEG, GIF, zip and gzip, which servers also send as text/html."""
 _REASONS = {200: "OK", 203: "Non-Authoritative Information"}

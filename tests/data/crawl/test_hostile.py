@@ -47,13 +47,16 @@ def test_odd_pages_and_robots_cost_nothing_but_themselves(tmp_path: Path) -> Non
     found = {
         "/robots.txt": Answer(robots, headers=PLAIN),
         "/map.txt": Answer("http://[broken/page\n", headers=PLAIN),
-        "/": links("/to-news", *odd),
+        "/": links("/to-news", "/pdf", "/png", *odd),
+        "/pdf": "%PDF-1.7\nwords",
+        "/png": Answer(b"\x89PNG\r\n\x1a\n", headers={"Content-Type": ""}),
         "/to-news": Answer(status=302, headers={"Location": "/新闻/列表".encode().decode("latin-1")}),
         "/%E6%96%B0%E9%97%BB/%E5%88%97%E8%A1%A8": "新闻",
         "/next*": lambda path, headers: path,
     }
     with serve(found | odd) as site:
         crawled = run(site, tmp_path, retries=0)
+    assert crawled.reason("/pdf") == crawled.reason("/png") == "skipped: not a text"
     assert {crawled.reason(path) for path in odd} == {"fetched: stored"}
     assert crawled.reason("/%E6%96%B0%E9%97%BB/%E5%88%97%E8%A1%A8") == "fetched: stored"
     assert crawled.reason("http://[broken/s.xml").startswith("skipped: not an address")
