@@ -129,9 +129,8 @@ def run_counted(count: Path, arguments: list[str]) -> None:
 
 def print_table(costs: dict[str, dict[str, float]]) -> None:
     """Print what the slopes make of larger corpora."""
-    print(
-        f"{'corpus':>10} {'documents':>12} {'core-hours':>12} {'shuffled':>10} {'driver':>10}  by stage, core-hours"
-    )
+    columns = f"{'corpus':>10} {'documents':>12} {'core-hours':>12} {'shuffled':>10} {'driver':>10}"
+    print(f"{columns}  by stage, core-hours")
     document = next(iter(costs.values()))["bytes_per_document"]
     for size in SIZES_TB:
         megabytes = size * 1e6

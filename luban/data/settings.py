@@ -280,7 +280,7 @@ class LeakSettings(WorkSettings):
     """What counts as a leak: training text that an evaluation asks for."""
 
     word_ngram: Annotated[int, Field(ge=2)] = 13
-    """Words in a row that two texts must share, in scripts with spaces; shorter items are compared by less."""
+    """Words in a row that two texts must share, in scripts with spaces; short items are compared by less."""
     char_ngram: Annotated[int, Field(ge=2)] = 20
     """Characters in a row, in scripts without spaces."""
     max_overlap: Annotated[float, Field(gt=0, le=1)] = 0.3
@@ -290,4 +290,4 @@ class LeakSettings(WorkSettings):
     fields: tuple[str, ...] = ()
     """Fields of evaluation rows to look for; empty takes every field that holds text."""
     near: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Test documents with a nearer training document, by the Jaccard similarity of their words, are listed."""
+    """Count test documents with a nearer training document, by the Jaccard similarity of their words."""

@@ -18,9 +18,7 @@ from luban.records import IGNORE, Batch
 
 
 @torch.no_grad()
-def bits_per_byte(
-    model: nn.Module, windows: Windows, max_windows: int | None = None
-) -> dict[str, float]:
+def bits_per_byte(model: nn.Module, windows: Windows, max_windows: int | None = None) -> dict[str, float]:
     """Return `loss` in nats per target and `bits_per_byte`, which compares across tokenizers.
 
     Both are exact over all windows, or over `max_windows` of them spread evenly over the split.
