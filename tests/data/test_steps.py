@@ -76,7 +76,10 @@ def make(folder: Path, n: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("engine", [Settings(), Settings(workers=2), Settings("ray", 2)], ids=str)
+ON_RAY = pytest.param(Settings("ray", 2), marks=pytest.mark.slow)  # the suite of the engines covers its parts
+
+
+@pytest.mark.parametrize("engine", [Settings(), Settings(workers=2), ON_RAY], ids=str)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_every_engine_writes_the_same_documents(
     engine: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
