@@ -105,9 +105,10 @@ class Arrivals:
         looks_so = fetched.content_type in HTML or not kind and fetched.body[:500].lstrip()[:1] == b"<"
         if looks_so:
             wishes = fetched.header("x-robots-tag")
-            obey = self.settings.obey_nofollow
-            return read_page(fetched.body, url.text, kind, wishes, obey_nofollow=obey)
-        noindex = bool(directives(fetched.header("x-robots-tag")) & {"noindex", "none"})
+            obey, agent = self.settings.obey_nofollow, self.crawl.agent
+            return read_page(fetched.body, url.text, kind, wishes, obey_nofollow=obey, agent=agent)
+        said = directives(fetched.header("x-robots-tag"), self.crawl.agent)
+        noindex = bool(said & {"noindex", "none"})
         return Page(charset_of(fetched.body, kind), "", (), "", noindex=noindex, nofollow=False)
 
     def _follow(self, entry: Entry, page: Page) -> None:

@@ -28,6 +28,10 @@ class Page:
     nofollow: bool
 
 
+_WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
+"""Wishes that hold a colon themselves."""
+
+
 def charset_of(body: bytes, content_type: str) -> str:
     """Return the page's encoding: byte order mark, header, declaration in the page, then what decodes."""
     from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
@@ -55,8 +59,13 @@ def _is_charset(name: str) -> bool:
     return getattr(codec, "_is_text_encoding", True) and codec.name not in _NO_CHARSETS
 
 
-def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nofollow: bool) -> Page:
-    """Read an HTML page; `wishes` is its X-Robots-Tag header. Links are as written, in order."""
+def read_page(
+    body: bytes, url: str, content_type: str, wishes: str, *, obey_nofollow: bool, agent: str = "luban"
+) -> Page:
+    """Read an HTML page; `wishes` is its X-Robots-Tag header. Links are as written, in order.
+
+    What the page asks of other robots than `agent` does not count.
+    """
     from lxml import etree
 
     charset = charset_of(body, content_type)
@@ -64,8 +73,8 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
     tree = etree.fromstring(text, parser)
     if any(error.type_name == "ERR_RESOURCE_LIMIT" for error in parser.error_log):  # nested too deep
         tree = etree.fromstring(_OTHER_TAGS.sub(b"", text) or b" ", _parser())
-    said = wishes
-    base, canonical, links = url, "", dict[str, None]()
+    words = directives(wishes, agent)
+    base, canonical, links = "", "", dict[str, None]()
     for element in tree.iter(*_TAGS) if tree is not None else ():
         tag, get = element.tag, element.get
         if tag == "a" or tag == "area":
@@ -75,17 +84,16 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
             if src := get("src"):
                 links[src] = None
         elif tag == "base":
-            base = get("href") or base
+            base = base or get("href") or ""  # the first counts
         elif tag == "link":
             canonical = canonical or (get("href") or "" if _says(get("rel"), "canonical") else "")
-        elif (get("name") or "").lower() == "robots":
-            said += "," + (get("content") or "")
+        elif (get("name") or "").lower() in ("robots", agent.lower()):
+            words |= directives(get("content") or "", agent)
         elif (get("http-equiv") or "").lower() == "refresh":
             links |= dict.fromkeys(_refresh(get("content") or ""))
-    words = directives(said)
     return Page(
         charset,
-        base,
+        base or url,
         tuple(links),
         canonical,
         bool(words & {"noindex", "none"}),
@@ -93,9 +101,19 @@ def read_page(body: bytes, url: str, content_type: str, wishes: str, *, obey_nof
     )
 
 
-def directives(said: str) -> set[str]:
-    """Return the wishes in a robots meta tag or an X-Robots-Tag header."""
-    return {word.strip() for word in said.lower().split(",")}
+def directives(said: str, agent: str) -> set[str]:
+    """Return the wishes in a robots meta tag or an X-Robots-Tag header that are meant for this agent.
+
+    directives("otherbot: noindex, nofollow, luban: none", "Luban") -> {"none"}
+    """
+    found, is_meant = set(), True
+    for word in said.lower().split(","):
+        name, colon, rest = word.partition(":")
+        if colon and name.strip() not in _WITH_VALUE:  # a robot's name, for what follows
+            is_meant, word = name.strip() == agent.lower(), rest
+        if is_meant:
+            found.add(word.strip())
+    return found
 
 
 def _says(rel: str | None, word: str) -> bool:

@@ -26,7 +26,23 @@ def test_wishes_are_found_in_tags_and_headers() -> None:
     assert read('<meta name="robots" content="none">').nofollow
     assert read("<p>x", wishes="noindex").noindex
     assert not read('<meta name="robots" content="max-image-preview:none">').noindex
-    assert directives("NOINDEX , nofollow") == {"noindex", "nofollow"}
+    assert directives("NOINDEX , nofollow", "Luban") == {"noindex", "nofollow"}
+
+
+def test_wishes_by_name_count_for_the_robot_that_is_named() -> None:
+    assert read("<p>x", wishes="luban: noindex").noindex
+    assert read('<meta name="Luban" content="noindex">').noindex
+    other = read(
+        '<meta name="otherbot" content="none"><a href="1">x</a>', wishes="otherbot: noindex, nofollow"
+    )
+    assert not other.noindex
+    assert not other.nofollow
+    assert read("<p>x", wishes="otherbot: nofollow, luban: noindex").noindex
+    assert directives("unavailable_after: 25 Jun 2010 15:00:00 PST, noindex", "Luban") >= {"noindex"}
+
+
+def test_the_first_base_counts() -> None:
+    assert read('<base href="/one/"><base href="/two/">').base == "/one/"
 
 
 def test_the_canonical_address_is_found() -> None:
