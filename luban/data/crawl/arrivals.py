@@ -205,7 +205,7 @@ class Arrivals:
                 bytes=len(old.body),
                 seconds=fetched.seconds,
                 digest=earlier[5],
-                fetched=fetched.time,
+                fetched=old.time,  # the record's own date, which others will refer to
                 warc=file,
                 offset=offset,
                 length=len(record),

@@ -95,6 +95,8 @@ def parse_url(text: str, *, drop: Sequence[str] = (), encoding: str = "utf-8", b
         raise BadUrl("port 0")
     host = clean_host(parts.hostname or "")
     path = _clean_path(parts.path)
+    if ";" in path and drop:
+        path = "/".join(_without(part, ";", drop) for part in path.split("/"))
     query = _clean_query(parts.query, tuple(drop), encoding) if parts.query else ""
     port = port or DEFAULT_PORTS[scheme]
     whole = f"{origin(scheme, host, port)}{path}?{query}" if query else origin(scheme, host, port) + path
@@ -187,12 +189,16 @@ def _clean_query(query: str, drop: tuple[str, ...], encoding: str) -> str:
     query = _clean_escapes(quote(data, safe=_QUERY_SAFE))
     if not drop:
         return query
-    kept = [
-        part
-        for part in query.split("&")
-        if part and not any(fnmatchcase(part.partition("=")[0].lower(), pattern) for pattern in drop)
-    ]
-    return "&".join(kept)
+    return "&".join(part for part in _without(query, "&", drop).split("&") if part)
+
+
+def _without(text: str, mark: str, drop: Sequence[str]) -> str:
+    """Return a list of parameters without those that a pattern names.
+
+    _without("page;jsessionid=1;v=2", ";", ("jsessionid",)) -> "page;v=2"
+    """
+    kept = (p for p in text.split(mark) if not any(fnmatchcase(p.partition("=")[0].lower(), d) for d in drop))
+    return mark.join(kept)
 
 
 def _clean_escapes(text: str) -> str:

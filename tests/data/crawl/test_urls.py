@@ -62,3 +62,12 @@ def test_the_order_of_parameters_makes_no_other_page() -> None:
     one, two = parse_url("http://a.example/?a=1&b=2"), parse_url("http://a.example/?b=2&a=1")
     assert one.key == two.key != parse_url("http://a.example/?a=2&b=1").key
     assert 0 <= one.key < 1 << 63
+
+
+def test_session_ids_in_a_path_are_left_out_as_in_a_query() -> None:
+    def clean(url: str) -> str:
+        return parse_url(url, drop=("jsessionid",)).text
+
+    assert clean("http://a.example/s;jsessionid=AAA/b;v=2;JSESSIONID=B?x=1") == "http://a.example/s/b;v=2?x=1"
+    assert clean("http://a.example/s?jsessionid=A&&x=1&") == "http://a.example/s?x=1"
+    assert parse_url("http://a.example/s;jsessionid=AAA").text == "http://a.example/s;jsessionid=AAA"
