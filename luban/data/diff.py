@@ -15,12 +15,12 @@ from luban.data.documents import document_files
 from luban.data.engine import ORDER, Engine, Table, open_engine, starts
 from luban.data.extras import load_extra
 from luban.data.language import is_unspaced
+from luban.data.reading import ReadColumns, Unit
 from luban.data.settings import WorkSettings
 from luban.data.steps import folder_units
 from luban.errors import DataError
 from luban.files import Manifest
 
-Unit = tuple[str, int, int]
 FIELDS = ("split", "language", "licence", "label", "source", "cluster")
 """What a document may change besides its text."""
 KEY, TEXT = "key", "text_key"
@@ -78,21 +78,18 @@ class ReadKeys:
     def __call__(self, unit: tuple[int, Unit]) -> Iterator[Table]:
         """Yield tables; `order` is the row's place in its folder, doubled, and 1 more in B."""
         pa = load_extra("pyarrow")
-        side, (path, group, first) = unit
-        with load_extra("pyarrow.parquet").ParquetFile(path) as parquet:
-            have = [name for name in self.fields if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(1000, row_groups=[group], columns=["id", "text", *have]):
-                n = batch.num_rows
-                columns = {
-                    KEY: pa.array(map(_hash, batch.column("id").to_pylist()), pa.binary()),
-                    TEXT: pa.array(map(_hash, batch.column("text").to_pylist()), pa.binary()),
-                    ORDER: pa.array([2 * (first + i) + side for i in range(n)], pa.int64()),
-                }
-                for name in FIELDS:
-                    values = batch.column(name).to_pylist() if name in have else [None] * n
-                    columns[name] = pa.array([None if v is None else str(v) for v in values], pa.string())
-                yield pa.table(columns)
-                first += n
+        side, rows = unit
+        have = [name for name in self.fields if name in _columns(Path(rows[0]))]
+        for table in ReadColumns(("id", "text", *have))(rows):
+            columns = {
+                KEY: pa.array(map(_hash, table.column("id").to_pylist()), pa.binary()),
+                TEXT: pa.array(map(_hash, table.column("text").to_pylist()), pa.binary()),
+                ORDER: pa.array([2 * order + side for order in table.column(ORDER).to_pylist()], pa.int64()),
+            }
+            for name in FIELDS:
+                values = table.column(name).to_pylist() if name in have else [None] * table.num_rows
+                columns[name] = pa.array([None if v is None else str(v) for v in values], pa.string())
+            yield pa.table(columns)
 
 
 @dataclass(frozen=True, slots=True)
