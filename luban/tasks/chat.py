@@ -19,21 +19,19 @@ from luban.errors import ConfigError, DataError
 from luban.evaluate.golden import GOLDEN, PROMPTS, record
 from luban.files import hash_json, write_jsonl
 from luban.log import Log
-from luban.models.load import save_model
 from luban.models.model import Model
 from luban.models.width import lr_dim, width_lr_scale
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
 from luban.tasks.prepared import Prepared, train_prepared
-from luban.tasks.settings import ChatSettings, SurgerySettings
+from luban.tasks.model_settings import SurgerySettings
+from luban.tasks.settings import ChatSettings
 from luban.tasks.start import open_model
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.chat import ChatTemplate, encode_chat
 from luban.train.run import Run
-from luban.tune.lora import attach, detach, merge
-from luban.tune.peft_folder import save_adapter
+from luban.tune.methods import Applied, apply_method
 
-ADAPTER = "adapter"
 HELD_OUT = 0.1
 EPOCHS, MIN_STEPS, MAX_EPOCHS = 2, 60, 10
 """When the settings name no length: so many passes, more over few rows."""
@@ -61,8 +59,7 @@ def prepare(settings: ChatSettings, inputs: Mapping[str, Path], out: Path, log: 
     if rows.rejects:
         log.warn(f"{len(rows.rejects)} rows are set aside; the first: {rows.rejects[0]['reason']}")
     _end_turns(model, tokenizer, rows, log)
-    if settings.method == "lora":
-        attach(model, settings.lora, seed=settings.seed)
+    applied = apply_method(model, settings.method, settings)
     batches = _packed(rows.train, settings, model)
     validation = _packed(rows.validation, settings, model)
     seen = _packed(rows.train[:: 1 + len(rows.train) // len(rows.validation)], settings, model)
@@ -78,7 +75,7 @@ def prepare(settings: ChatSettings, inputs: Mapping[str, Path], out: Path, log: 
     )
 
     def finish(facts: Facts) -> Facts:
-        _save(model, tokenizer, settings, folder, out)
+        _save(model, tokenizer, applied, folder, out)
         write_jsonl(out / "rejects.jsonl", rows.rejects)
         counts = {
             "train_rows": len(rows.train),
@@ -255,12 +252,8 @@ def _evaluate(model: Model, rows: PackedRows) -> dict[str, float]:
     return {"loss": total / n_targets}
 
 
-def _save(model: Model, tokenizer: Tokenizer, settings: ChatSettings, base: Path, out: Path) -> None:
+def _save(model: Model, tokenizer: Tokenizer, applied: Applied, base: Path, out: Path) -> None:
     model.to("cpu")
-    if settings.method == "lora":
-        save_adapter(model, out / ADAPTER, base=str(base))
-        merge(model)
-        detach(model)
-    save_model(model, out)
+    applied.save(model, out, base)
     tokenizer.save(out)
     record(model, tokenizer, PROMPTS, out / GOLDEN)
