@@ -62,6 +62,28 @@ class Tokenizer:
     def _bulk(self) -> Bulk:
         return Bulk(self._backend)
 
+    def encode_offsets(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Return the ids of each text, without a template, and where in the text each token stands.
+
+        (start, end) count characters. Bytes of one character have all the character's place.
+        """
+        encoded = self._backend.encode_batch([_valid(t) for t in texts], add_special_tokens=False)
+        return [(e.ids, e.offsets) for e in encoded]
+
+    def pair_frame(self) -> list[tuple[int | None, int]]:
+        """Return the template around two texts: (id, segment) of each token, None where a text stands."""
+        encoded = self._backend.encode("a", "b", add_special_tokens=True)
+        frame: list[tuple[int | None, int]] = []
+        last = None
+        rows = zip(encoded.ids, encoded.type_ids, encoded.sequence_ids, strict=True)
+        for id, segment, text in rows:
+            if text is None:
+                frame.append((id, segment))
+            elif text != last:
+                frame.append((None, segment))
+            last = text
+        return frame
+
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         """Return the text of ids; bytes that are no whole character become U+FFFD."""
         return self._backend.decode(list(ids), skip_special_tokens=skip_special)
@@ -177,6 +199,16 @@ class Tokenizer:
     def special_tokens(self) -> dict[str, str]:
         """Special tokens as templates name them, such as {"bos_token": "<s>"}."""
         return {f"{role}_token": self.token(id) for role, id in self._ids.items() if id is not None}
+
+    @property
+    def backend_json(self) -> str:
+        """All that decides the ids, as tokenizer.json has it."""
+        return self._backend.to_str()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What tokenizer_config.json says."""
+        return dict(self._config)
 
     def reading_specials(self) -> tokenizers.Tokenizer:
         """Return a copy of the backend that takes a special token in a text for what it is."""
