@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 IGNORE = -100
 """A target with this value is not supervised."""
-LOWER_IS_BETTER = frozenset({"loss", "bits_per_byte", "perplexity", "error_rate", "mean_squared_error"})
+LOWER_IS_BETTER = frozenset(
+    {
+        *("loss", "bits_per_byte", "perplexity", "error_rate", "calibration_error", "ter"),
+        *("mean_squared_error", "mean_absolute_error", "mse", "mae", "rmse"),
+    }
+)
 """Scores that improve downwards; all others improve upwards."""
 
 

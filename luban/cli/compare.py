@@ -17,18 +17,21 @@ def compare(
     resamples: int = typer.Option(1000, min=10, help="Bootstrap resamples."),
     confidence: float = typer.Option(0.95, min=0.5, max=0.999, help="Share of resamples inside an interval."),
     seed: int = typer.Option(1, min=0, help="Decides the resamples."),
+    by: str | None = typer.Option(None, help="Metric that decides (default: the first of the rows)."),
     gate: bool = typer.Option(False, "--gate", help="Exit with 3 if SECOND is worse."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON line."),
 ) -> None:
     """Compare two systems by a paired bootstrap: SECOND minus FIRST on the same rows.
 
-    The verdict is on accuracy (bits per byte for language models): better, worse, or not
-    distinguishable when the interval of the difference holds zero.
+    Works for every task: rows bring scores of their own, such as F1 of an answer, or parts of a
+    score of the whole, such as BLEU. The verdict is on --by, else on the first metric, accuracy for
+    classes: better, worse, or not distinguishable when the interval of the difference holds zero.
 
     \b
     Examples:
       luban compare scores/bag scores/minilm
       luban compare runs/old runs/new test.jsonl.gz --gate
+      luban compare scores/qa-1 scores/qa-2 --by exact_match
     """
     from luban.cli.evaluate import run_scoring
     from luban.errors import GateError
@@ -44,7 +47,7 @@ def compare(
             folders = [Path(temporary) / name for name in ("first", "second")]
             for model, out in zip((first, second), folders, strict=True):
                 run_scoring(model, data, out, Log(quiet=True), split)
-        comparison = compare_scores(folders[0], folders[1], plan)
+        comparison = compare_scores(folders[0], folders[1], plan, by)
     if as_json:
         log.result({"first": str(first), "second": str(second), **comparison.plain()})
     else:
@@ -68,7 +71,7 @@ def _print(first: Path, second: Path, comparison: Any) -> None:
             f"{d.second:.4f}",
             f"{d.value:+.4f}",
             f"{d.p_value:.3f}",
-            f"{d.low:+.4f} to {d.high:+.4f}",
+            "one row tells nothing" if d.n == 1 else f"{d.low:+.4f} to {d.high:+.4f}",
         )
         for name, d in comparison.differences.items()
     ]

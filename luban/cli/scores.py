@@ -34,11 +34,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console.print(table)
 
 
+def interval_text(score: Mapping[str, float]) -> str:
+    """Write an interval; of one row there is none, however equal its resamples are."""
+    return "none: one row" if score["n"] == 1 else f"{score['low']:.4f} to {score['high']:.4f}"
+
+
 def print_scores(scores: Mapping[str, Any]) -> None:
     """Print the content of scores.json."""
     rows = [
-        (name, f"{s['value']:.4f}", f"{s['low']:.4f} to {s['high']:.4f}", str(s["n"]))
-        for name, s in scores["metrics"].items()
+        (name, f"{s['value']:.4f}", interval_text(s), str(s["n"])) for name, s in scores["metrics"].items()
     ]
     print_table(("score", "value", "interval", "n"), rows)
     if scores.get("per_class"):

@@ -1,4 +1,15 @@
-"""Two systems on the same rows: is the second better, worse, or not to be told apart?"""
+"""Two systems on the same rows: is the second better, worse, or not to be told apart?
+
+It reads predictions.jsonl of two scores folders. Whatever the task, a row there says how it counts:
+
+- "id": what the row is called in both folders.
+- "score": {"f1": 0.8, "exact_match": 0}: the value of each metric that is a mean over the rows.
+- "parts": {"bleu": [12, 9, ...]}: of each metric of the whole corpus, numbers that add up over the rows.
+  Two are read as above and below a ratio; for more, COMBINED names what makes the metric of the sums.
+- "label", "predicted", "probability": a class; "bits", "bytes": a text of a language model.
+
+The metric named first decides, unless the caller names another.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +20,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from luban.config import nearest
 from luban.errors import DataError
-from luban.evaluate.intervals import Difference, Plan, Statistic, paired_bootstrap, ratio_of_sums
+from luban.evaluate.intervals import Difference, Plan, Statistic, paired_bootstrap
 from luban.evaluate.metrics import classification
+from luban.evaluate.row_scores import has_row_scores, row_statistic
 from luban.files import read_jsonl
+from luban.records import LOWER_IS_BETTER
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 PREDICTIONS = "predictions.jsonl"
-LOWER_IS_BETTER = ("calibration_error", "bits_per_byte")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +47,35 @@ class Comparison:
         return {"metrics": metrics, "decided_by": self.decided_by, "verdict": self.verdict, "n": self.n}
 
 
-def compare(first: Path, second: Path, plan: Plan | None = None) -> Comparison:
+def compare(first: Path, second: Path, plan: Plan | None = None, by: str | None = None) -> Comparison:
     """Compare two scores folders that hold predictions for the same rows.
 
-    The verdict is on accuracy (bits per byte for language models): "better" when the whole interval
-    of second minus first is on the good side of zero.
+    The verdict is on the metric `by`, or on the first: accuracy for classes. "better" when the whole
+    interval of second minus first is on the good side of zero.
     """
     rows_a, rows_b = _read(first), _read(second)
     if [r["id"] for r in rows_a] != [r["id"] for r in rows_b]:
         rows_b = _reorder(rows_a, rows_b, first, second)
-    plan = plan or Plan()
-    if "bits" in rows_a[0] and "bits" in rows_b[0]:
-        statistics = [_bits(rows) for rows in (rows_a, rows_b)]
+    if has_row_scores(rows_a) and has_row_scores(rows_b):
+        statistics = [
+            row_statistic(rows, folder / PREDICTIONS) for rows, folder in ((rows_a, first), (rows_b, second))
+        ]
     else:
         statistics = _classes(rows_a, rows_b, first, second)
-    differences = paired_bootstrap(statistics[0], statistics[1], len(rows_a), plan)
-    decided_by = next(iter(differences))
+    differences = paired_bootstrap(statistics[0], statistics[1], len(rows_a), plan or Plan())
+    if not differences:
+        raise DataError(
+            f"{first} and {second} have no metric in common", fix="score both for the same task, on one file"
+        )
+    decided_by = by or next(iter(differences))
+    if decided_by not in differences:
+        raise DataError(f"the rows have no metric {decided_by}", fix=nearest(decided_by, list(differences)))
     return Comparison(differences, decided_by, verdict(decided_by, differences[decided_by]), len(rows_a))
 
 
 def verdict(name: str, difference: Difference) -> Verdict:
-    """Say on which side of zero the whole interval lies, if on one."""
-    if difference.low <= 0 <= difference.high:
+    """Say on which side of zero the whole interval lies, if on one; one row alone decides nothing."""
+    if difference.n == 1 or difference.low <= 0 <= difference.high:
         return "not distinguishable"
     return "better" if (difference.value > 0) != (name in LOWER_IS_BETTER) else "worse"
 
@@ -106,9 +126,3 @@ def _classes(
         confidence = np.array([r["probability"] for r in rows], dtype=np.float64)
         statistics.append(classification(labels, predicted, len(names), confidence))
     return statistics
-
-
-def _bits(rows: Sequence[dict[str, Any]]) -> Statistic:
-    bits = np.array([r["bits"] for r in rows], dtype=np.float64)
-    n_bytes = np.array([r["bytes"] for r in rows], dtype=np.float64)
-    return ratio_of_sums("bits_per_byte", bits, n_bytes)
