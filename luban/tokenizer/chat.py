@@ -24,7 +24,10 @@ Message = dict[str, Any]
 PROGRAM = Path(__file__).with_name("template_process.py")
 WAIT_SECONDS = 60.0
 """For an answer of the other process, which ends itself much sooner unless the machine stands still."""
-STAND_INS = "XYZ"
+STAND_INS = ("X", "Y", "Z", "\ue000", "\ue001", "\ue002")
+"""Answers in another's place; the last are characters that nobody writes."""
+SAID = ("content", "tool_calls", "reasoning_content")
+"""Parts of a message that say something."""
 
 
 class ChatTemplate:
@@ -62,7 +65,11 @@ class ChatTemplate:
         self, messages: Sequence[Message], *, tools: Sequence[Any] | None = None, prompt: bool = False
     ) -> str:
         """Return the conversation as text; `prompt` adds what comes before an answer."""
-        asked = {"messages": list(messages), "tools": tools, "add_generation_prompt": prompt}
+        asked = {
+            "messages": [_as_templates_read(m) for m in messages],
+            "tools": [_wrapped(t) for t in tools] if tools else None,
+            "add_generation_prompt": prompt,
+        }
         with self._lock:
             if self._process is None:
                 self._process = subprocess.Popen(
@@ -102,9 +109,13 @@ class ChatTemplate:
         for message in messages:
             content = message.get("content")
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            text += json.dumps(message.get("tool_calls") or "", ensure_ascii=False)
             found = next((token for token in self.specials.values() if token in text), None)
             if found:
-                raise DataError(f"a message holds the special token {found}", fix="take it out of the text")
+                raise DataError(
+                    f"a message of the {message.get('role')} holds {found}, which is a mark of the chat template",
+                    fix="take it out of the text, or write it otherwise",
+                )
 
     def _ask(self, question: dict[str, Any]) -> str:
         process = self._process
@@ -159,21 +170,69 @@ def encode_chat(
 def _answer(
     chat: ChatTemplate, messages: Sequence[Message], i: int, text: str, tools: Sequence[Any] | None
 ) -> tuple[int, int]:
-    """Return where message i is in the text: from the end of the prompt to the end of its content."""
-    content = str(messages[i].get("content") or "").strip()
-    stand_in = next(c for c in STAND_INS if c not in (content[:1], content[-1:]))
-    others = [*messages[:i], {**messages[i], "content": stand_in}, *messages[i + 1 :]]
-    other = chat.render(others, tools=tools)
-    start = len(os.path.commonprefix([text, other]))
-    n_after = len(os.path.commonprefix([text[start:][::-1], other[start:][::-1]]))
-    end = len(text) - n_after
-    if start >= end:
+    """Return where message i is in the text: from the end of the prompt to the end of what it says."""
+    message = messages[i]
+    said = json.dumps([message.get(part) for part in SAID], ensure_ascii=False)
+    stand_in = next((c for c in STAND_INS if c not in said), STAND_INS[-1])
+    other = {**{k: v for k, v in message.items() if k not in SAID}, "content": stand_in}
+    try:
+        changed = chat.render([*messages[:i], other, *messages[i + 1 :]], tools=tools)
+        whole = text
+    except DataError:  # answers of tools may need the call before them: look at what comes before these
+        changed = chat.render([*messages[:i], other], tools=tools)
+        whole = chat.render(messages[: i + 1], tools=tools)
+    start = len(os.path.commonprefix([whole, changed]))
+    n_after = len(os.path.commonprefix([whole[start:][::-1], changed[start:][::-1]]))
+    end = len(whole) - n_after
+    if start >= end or not text.startswith(whole[:end]):
         raise DataError(
             "the chat template does not show what the assistant says",
             fix="look at the row, or at chat_template in tokenizer_config.json",
         )
-    prompt = chat.render(messages[:i], tools=tools, prompt=True) if i else ""
-    return (min(start, len(prompt)) if prompt and text.startswith(prompt) else start), end
+    return _after_prompt(chat, [*messages[: i + 1], other], text, start, tools), end
+
+
+def _after_prompt(
+    chat: ChatTemplate, asked: Sequence[Message], text: str, start: int, tools: Sequence[Any] | None
+) -> int:
+    """Move `start` back over what an answer begins with though nobody says it, such as a space.
+
+    `asked` ends in the answer and the one in its place. Some templates write the turns before differently
+    once more follows: then the answer as the last turn shows what it begins with.
+    """
+    *before, answer, other = asked
+    prompt = chat.render(before, tools=tools, prompt=True) if before else ""
+    if not prompt:
+        return start
+    if text.startswith(prompt):
+        return min(start, len(prompt))
+    as_last = [chat.render([*before, last], tools=tools) for last in (answer, other)]
+    first = len(os.path.commonprefix(as_last))
+    lead = as_last[0][len(prompt) : first] if as_last[0].startswith(prompt) else ""
+    return start - len(lead) if text[:start].endswith(lead) else start
+
+
+def _as_templates_read(message: Message) -> Message:
+    """Return a message whose content is a text, and whose calls hold their arguments as data, not as JSON."""
+    calls = message.get("tool_calls")
+    plain = {**message, "content": message.get("content") if message.get("content") is not None else ""}
+    return {**plain, "tool_calls": [_with_data(call) for call in calls]} if calls else plain
+
+
+def _with_data(call: Any) -> Any:
+    function = call.get("function", call)
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with contextlib.suppress(json.JSONDecodeError):
+            arguments = json.loads(arguments)
+    made = {**function, "arguments": arguments}
+    return {**call, "function": made} if "function" in call else {"type": "function", "function": made}
+
+
+def _wrapped(tool: Any) -> Any:
+    """Return a tool as OpenAI describes one: {"type": "function", "function": {"name", ...}}."""
+    is_bare = isinstance(tool, dict) and "function" not in tool and "name" in tool
+    return {"type": "function", "function": tool} if is_bare else tool
 
 
 def _tokens_of(

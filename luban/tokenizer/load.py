@@ -214,6 +214,12 @@ class Tokenizer:
         """Return a copy of the backend that takes a special token in a text for what it is."""
         return tokenizers.Tokenizer.from_str(self._backend.to_str())
 
+    def with_special(self, tokens: Sequence[str]) -> Tokenizer:
+        """Return a copy with further special tokens, whose ids follow the vocabulary."""
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.add_special_tokens(list(tokens))
+        return Tokenizer(backend, self._config)
+
     def save(self, folder: Path) -> None:
         """Write the folder's three tokenizer files."""
         folder.mkdir(parents=True, exist_ok=True)
