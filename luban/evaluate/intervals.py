@@ -86,6 +86,11 @@ def paired_bootstrap(first: Statistic, second: Statistic, n: int, plan: Plan) ->
     return differences
 
 
+def ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
+    """Return above / below, and 0 where below is 0."""
+    return np.divide(above, below, out=np.zeros(np.shape(above), np.float64), where=np.asarray(below) != 0)
+
+
 def ratio_of_sums(name: str, above: Floats, below: Floats) -> Statistic:
     """Return the statistic sum(above) / sum(below), such as bits over bytes of documents."""
     return lambda rows: {name: above[rows].sum(-1) / below[rows].sum(-1)}
