@@ -66,6 +66,7 @@ class Batch:
     targets (B, T) token ids or IGNORE, or (B,) classes. ids: the samples in it, for provenance.
     source: what an encoder reads, tokens (B, S) or log-mel frames (B, M, frames). source_documents
     (B, S): numbers as in documents, so that packed targets read their own source; 0 marks padding.
+    segments (B, T): which of BERT's two texts a token belongs to, from 0; None: all to the first.
     """
 
     tokens: Tensor
@@ -74,6 +75,7 @@ class Batch:
     ids: tuple[int, ...] = ()
     source: Tensor | None = None
     source_documents: Tensor | None = None
+    segments: Tensor | None = None
 
     @classmethod
     def tensor_names(cls) -> tuple[str, ...]:
