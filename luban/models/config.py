@@ -235,6 +235,8 @@ class HeadConfig:
     n_classes: int = 0
     labels: tuple[str, ...] = ()
     """Names of the classes, in order."""
+    answer: Literal["one", "several", "number"] = "one"
+    """What the scores of classes mean: one of them is right; each may be; or they are numbers themselves."""
     pool: Literal["first", "mean", "last"] = "first"
     """Which vector stands for the whole text: the first token's, the mean, or the last token's."""
     layer: Literal["none", "pooler", "transform"] = "none"

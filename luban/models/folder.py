@@ -26,6 +26,12 @@ OWN = "luban"
 """Key of config.json for what a format has no word for, and the model_type of Luban's own format."""
 AGAIN = "copy the file again from its source"
 MOST_CLASSES = 1_000_000
+PROBLEMS = {
+    "single_label_classification": "one",
+    "multi_label_classification": "several",
+    "regression": "number",
+}
+"""Their word for what the scores of classes mean → ours."""
 TRUNKS: dict[str, type[Trunk]] = {
     "transformer": TransformerConfig,
     "recurrent": RecurrentConfig,
@@ -148,7 +154,20 @@ def _read_head(config: Json, family: Family, path: Path) -> HeadConfig:
     kind = own.get("head", kind)
     labels = _labels(config) if kind in ("classes", "tags") else ()
     pool: Any = own.get("pool", family.pool) if kind in ("classes", "vector") else "first"
-    return HeadConfig(kind=kind, n_classes=len(labels), labels=labels, pool=pool, tied=tied)
+    answer: Any = _answer(config, len(labels)) if kind == "classes" else "one"
+    return HeadConfig(kind=kind, n_classes=len(labels), labels=labels, answer=answer, pool=pool, tied=tied)
+
+
+def _answer(config: Json, n_classes: int) -> str:
+    """What the scores mean; a file that does not say so trains one score as a number, as they do."""
+    problem = config.get("problem_type")
+    if problem is None:
+        return "number" if n_classes == 1 else "one"
+    if problem not in PROBLEMS:
+        raise CheckpointError(
+            f"config.json: problem_type = {problem!r} is none of {', '.join(PROBLEMS)}", fix=AGAIN
+        )
+    return PROBLEMS[problem]
 
 
 def _labels(config: Json) -> tuple[str, ...]:
@@ -172,6 +191,8 @@ def _write(config: ModelConfig, family: Family, form: Format) -> Json:
         **family.write(config),
     }
     written |= _write_labels(head)
+    if head.kind == "classes" and head.answer != "one":
+        written["problem_type"] = next(theirs for theirs, ours in PROBLEMS.items() if ours == head.answer)
     if head.kind in ("classes", "vector"):
         written[OWN] = {"pool": head.pool}
     if head.kind == "vector":
