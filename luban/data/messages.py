@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,9 @@ def read_conversations(path: Path) -> Conversations:
             try:
                 if isinstance(row, Unreadable):
                     raise row
-                found.kept.append(Conversation(_turns(row), path.name, line, read_tools(row), _split(row)))
+                turns, tools = _turns(row), read_tools(row)
+                check_calls(turns, tools)
+                found.kept.append(Conversation(turns, path.name, line, tools, _split(row)))
             except Unreadable as e:
                 found.rejects.append({"file": path.name, "line": line, "reason": str(e)})
     except Unreadable as e:
@@ -234,6 +236,32 @@ def check_order(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             raise Unreadable(f"turn {i}, the {role}'s, is empty")
         yield message
         before = role
+
+
+def check_calls(messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> None:
+    """Refuse calls of tools that the row does not list, and answers of tools to no call; raises Unreadable.
+
+    A row that lists no tools may call any: some describe them in the system prompt.
+    """
+    known = {_tool_name(tool) for tool in tools}
+    waits = False
+    for i, message in enumerate(messages, start=1):
+        names = [call["function"]["name"] for call in message.get("tool_calls", ())]
+        unknown = next((name for name in names if known and name not in known), None)
+        if unknown is not None:
+            listed = ", ".join(sorted(known))
+            raise Unreadable(f"turn {i} calls {unknown!r:.60}, which is not among the row's tools: {listed:.200}")
+        if message["role"] == "tool" and not waits:
+            raise Unreadable(f"turn {i} is a tool's, and nothing was called before it")
+        waits = bool(names) or (waits and message["role"] == "tool")
+
+
+def _tool_name(tool: Any) -> str:
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not name:
+        raise Unreadable(f"a tool has no name: {str(tool)[:60]}")
+    return name
 
 
 def read_tools(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -113,7 +113,7 @@ class ChatTemplate:
             found = next((token for token in self.specials.values() if token in text), None)
             if found:
                 raise DataError(
-                    f"a message of the {message.get('role')} holds {found}, which is a mark of the chat template",
+                    f"a message of the {message.get('role')} holds {found}, a mark of the chat template",
                     fix="take it out of the text, or write it otherwise",
                 )
 
