@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from luban.errors import DataError, MissingExtra
 from luban.log import Log
@@ -74,14 +74,60 @@ def train_tokenizer(
     }
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int, *, template: bool, min_frequency: int = 2) -> Tokenizer:
+def train_bpe(
+    texts: Iterable[str], vocab_size: int, *, template: bool, min_frequency: int = 2, han_alone: bool = False
+) -> Tokenizer:
     """Train a byte-level BPE that spells every text; `template` frames a text as <|cls|> text <|sep|>.
 
+    `han_alone`: no token holds two Chinese characters, so that a span may begin and end at any.
     Source: arXiv:1508.07909 for BPE; byte level as in GPT-2.
     """
     backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
+    _learn(backend, texts, vocab_size, min_frequency, han_alone)
+    if template:
+        backend.post_processor = processors.TemplateProcessing(
+            single="<|cls|> $A <|sep|>",
+            pair="<|cls|> $A <|sep|> $B:1 <|sep|>:1",
+            special_tokens=[(t, SPECIAL_TOKENS.index(t)) for t in ("<|cls|>", "<|sep|>")],
+        )
+    return Tokenizer(backend, _roles())
+
+
+def train_joint_bpe(texts: Iterable[str], vocab_size: int, *, min_frequency: int = 2) -> Tokenizer:
+    """Train one byte-level BPE on both sides of sentence pairs; a text that an encoder reads gets an end.
+
+    A word is the same token wherever it stands: a text begins with a space, which decoding takes away,
+    unless it begins with Chinese, which has none. Source: arXiv:1508.07909 section 3.2.
+    """
+    backend = tokenizers.Tokenizer(models.BPE())
+    # The space is put first and taken away again, for a replacement of nothing breaks the library.
+    backend.normalizer = normalizers.Sequence(
+        [
+            normalizers.Strip(left=True, right=False),
+            normalizers.Prepend(" "),
+            normalizers.Replace(Regex(r"\A (?=\p{Han})"), ""),
+        ]
+    )
+    backend.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    _learn(backend, texts, vocab_size, min_frequency)
+    end = SPECIAL_TOKENS[1]
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, SPECIAL_TOKENS.index(end))]
+    )
+    return Tokenizer(backend, _roles())
+
+
+def _learn(
+    backend: tokenizers.Tokenizer,
+    texts: Iterable[str],
+    vocab_size: int,
+    min_frequency: int,
+    han_alone: bool = False,
+) -> None:
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    single = pre_tokenizers.Split(Regex(r"\p{Han}"), behavior="isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([single, cut]) if han_alone else cut
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
@@ -91,14 +137,11 @@ def train_bpe(texts: Iterable[str], vocab_size: int, *, template: bool, min_freq
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    if template:
-        backend.post_processor = processors.TemplateProcessing(
-            single="<|cls|> $A <|sep|>",
-            pair="<|cls|> $A <|sep|> $B:1 <|sep|>:1",
-            special_tokens=[(t, SPECIAL_TOKENS.index(t)) for t in ("<|cls|>", "<|sep|>")],
-        )
+
+
+def _roles() -> dict[str, Any]:
     pad, end, cls, sep, mask = SPECIAL_TOKENS
-    config = {
+    return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "pad_token": pad,
@@ -108,7 +151,6 @@ def train_bpe(texts: Iterable[str], vocab_size: int, *, template: bool, min_freq
         "sep_token": sep,
         "mask_token": mask,
     }
-    return Tokenizer(backend, config)
 
 
 def sample_shares(sizes: Mapping[str, int], settings: TokenizerSettings) -> dict[str, float]:
