@@ -8,6 +8,7 @@ rows = luban.predict("runs/x", ["a fine film"])
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from luban.generate.beam import BeamSettings
     from luban.generate.speculative import Draft
     from luban.models.model import Model
-    from luban.tasks.predict import Prediction
     from luban.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -62,8 +62,18 @@ def generate(
     return write(model, tokenizer, prompts, settings=SamplingSettings(**settings), beams=beams, draft=draft)
 
 
-def predict(folder: str | Path, texts: list[str]) -> list[Prediction]:
-    """Classify texts with the classifier of a folder: label, probability and all probabilities."""
-    from luban.tasks.predict import load_classifier
+def predict(folder: str | Path, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Ask the model of a folder: texts, or rows with the columns of its task; an answer for each.
 
-    return load_classifier(Path(folder)).predict(texts)
+    predict("runs/x", ["a fine film"])[0]["label"]
+    """
+    from luban.tasks.asking import checked, rows_of_texts
+    from luban.tasks.task import open_predictor
+
+    predictor = open_predictor(Path(folder))
+    reads = predictor.reads
+    asked = [
+        rows_of_texts([row], reads, "the list")[0] if isinstance(row, str) else checked(row, reads, "a row")
+        for row in rows
+    ]
+    return predictor.predict(asked) if asked else []

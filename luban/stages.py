@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Stage:
     """Inputs that may be a list of paths; the second reaches the stage as "NAME:2", and so on."""
     resumable: bool = False
     """Its unfinished folder holds checkpoints to go on from; its settings have `on_change`."""
+    trains: bool = False
+    """Its function prepares a run by gradients, and what trains every such run follows."""
 
     @property
     def module(self) -> str:
@@ -45,7 +48,8 @@ class Stage:
 
     def load(self) -> StageFunction:
         """Import and return the stage's function."""
-        return _load(self.function)
+        function = _load(self.function)
+        return partial(_load("luban.tasks.prepared:train_stage"), function) if self.trains else function
 
 
 def _load(where: str) -> Any:
@@ -53,138 +57,121 @@ def _load(where: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage(
-            "crawl",
-            "luban.data.crawl.stage:crawl",
-            "luban.data.crawl.settings:CrawlSettings",
-            (),
-            optional=("seeds", "previous"),
-            resumable=True,
-        ),
-        Stage(
-            "collect",
-            "luban.data.collect:collect",
-            "luban.data.settings:CollectSettings",
-            ("raw",),
-            many=("raw",),
-        ),
-        Stage(
-            "clean",
-            "luban.data.clean:clean",
-            "luban.data.settings:CleanSettings",
-            ("raw",),
-            many=("raw",),
-        ),
-        Stage(
-            "protect",
-            "luban.data.protect:protect",
-            "luban.data.protect_settings:ProtectSettings",
-            ("documents",),
-            optional=("opt_out",),
-        ),
-        Stage(
-            "dedup",
-            "luban.data.dedup:dedup",
-            "luban.data.settings:DedupSettings",
-            ("documents",),
-            optional=("index",),
-            many=("index",),
-        ),
-        Stage(
-            "split",
-            "luban.data.split:split",
-            "luban.data.settings:SplitSettings",
-            ("documents",),
-            optional=("previous",),
-        ),
-        Stage(
-            "leaks",
-            "luban.data.leaks:leaks",
-            "luban.data.settings:LeakSettings",
-            ("documents",),
-            optional=("evaluation",),
-            many=("evaluation",),
-        ),
-        Stage(
-            "convert",
-            "luban.data.convert.run:convert_stage",
-            "luban.data.convert.settings:ConvertSettings",
-            ("data",),
-            many=("data",),
-        ),
-        Stage(
-            "label",
-            "luban.tasks.label:label",
-            "luban.tasks.label_settings:LabelSettings",
-            ("documents",),
-            optional=("rules", "model"),
-        ),
-        Stage(
-            "tokenizer",
-            "luban.tokenizer.train:train_tokenizer",
-            "luban.tokenizer.settings:TokenizerSettings",
-            ("documents",),
-        ),
-        Stage(
-            "shard",
-            "luban.data.shards:shard",
-            "luban.data.settings:ShardSettings",
-            ("documents", "tokenizer"),
-        ),
-        Stage(
-            "pretrain",
-            "luban.tasks.pretrain:pretrain",
-            "luban.tasks.settings:PretrainSettings",
-            ("shards",),
-            optional=("model",),
-            many=("shards",),
-            resumable=True,
-        ),
-        Stage(
-            "classify",
-            "luban.tasks.classify:classify",
-            "luban.tasks.settings:ClassifySettings",
-            ("data",),
-            optional=("model", "tokenizer", "vectors", "eval"),
-            resumable=True,
-        ),
-        Stage(
-            "chat",
-            "luban.tasks.chat:chat",
-            "luban.tasks.settings:ChatSettings",
-            ("data", "model"),
-            optional=("eval",),
-            resumable=True,
-        ),
-        Stage(
-            "vectors",
-            "luban.tasks.vectors:vectors",
-            "luban.tasks.settings:VectorsSettings",
-            ("data",),
-            many=("data",),
-            resumable=True,
-        ),
-        Stage(
-            "bag",
-            "luban.tasks.bag:bag",
-            "luban.tasks.settings:BagSettings",
-            ("data",),
-            optional=("eval",),
-        ),
-        Stage(
-            "evaluate",
-            "luban.tasks.score:score",
-            "luban.tasks.settings:ScoreSettings",
-            ("model", "data"),
-        ),
-        Stage(
-            "golden",
-            "luban.tasks.golden:golden",
-            "luban.tasks.settings:GoldenSettings",
-            ("model",),
-        ),
-    )
-}
+BEFORE_TRAINING = (
+    Stage(
+        "crawl",
+        "luban.data.crawl.stage:crawl",
+        "luban.data.crawl.settings:CrawlSettings",
+        (),
+        optional=("seeds", "previous"),
+        resumable=True,
+    ),
+    Stage(
+        "collect",
+        "luban.data.collect:collect",
+        "luban.data.settings:CollectSettings",
+        ("raw",),
+        many=("raw",),
+    ),
+    Stage(
+        "clean",
+        "luban.data.clean:clean",
+        "luban.data.settings:CleanSettings",
+        ("raw",),
+        many=("raw",),
+    ),
+    Stage(
+        "protect",
+        "luban.data.protect:protect",
+        "luban.data.protect_settings:ProtectSettings",
+        ("documents",),
+        optional=("opt_out",),
+    ),
+    Stage(
+        "dedup",
+        "luban.data.dedup:dedup",
+        "luban.data.settings:DedupSettings",
+        ("documents",),
+        optional=("index",),
+        many=("index",),
+    ),
+    Stage(
+        "split",
+        "luban.data.split:split",
+        "luban.data.settings:SplitSettings",
+        ("documents",),
+        optional=("previous",),
+    ),
+    Stage(
+        "leaks",
+        "luban.data.leaks:leaks",
+        "luban.data.settings:LeakSettings",
+        ("documents",),
+        optional=("evaluation",),
+        many=("evaluation",),
+    ),
+    Stage(
+        "convert",
+        "luban.data.convert.run:convert_stage",
+        "luban.data.convert.settings:ConvertSettings",
+        ("data",),
+        many=("data",),
+    ),
+    Stage(
+        "label",
+        "luban.tasks.label:label",
+        "luban.tasks.label_settings:LabelSettings",
+        ("documents",),
+        optional=("rules", "model"),
+    ),
+    Stage(
+        "tokenizer",
+        "luban.tokenizer.train:train_tokenizer",
+        "luban.tokenizer.settings:TokenizerSettings",
+        ("documents",),
+    ),
+    Stage(
+        "shard",
+        "luban.data.shards:shard",
+        "luban.data.settings:ShardSettings",
+        ("documents", "tokenizer"),
+    ),
+)
+AFTER_TRAINING = (
+    Stage(
+        "evaluate",
+        "luban.tasks.score:score",
+        "luban.tasks.settings:ScoreSettings",
+        ("model", "data"),
+    ),
+    Stage(
+        "golden",
+        "luban.tasks.golden:golden",
+        "luban.tasks.settings:GoldenSettings",
+        ("model",),
+    ),
+)
+
+
+def _training() -> Iterator[Stage]:
+    """Yield the stage of every task that is trained, as its record says."""
+    for task in importlib.import_module("luban.tasks.task").all_tasks().values():
+        if task.is_trained:
+            yield Stage(
+                task.name,
+                task.prepare or task.train,
+                task.settings,
+                (task.data, *task.needs),
+                optional=task.takes,
+                many=(task.data,) if task.many else (),
+                resumable=bool(task.prepare),
+                trains=bool(task.prepare),
+            )
+
+
+STAGES = {stage.name: stage for stage in (*BEFORE_TRAINING, *_training(), *AFTER_TRAINING)}
+
+
+def trained_stages() -> tuple[str, ...]:
+    """Return the names of the stages that train by gradients."""
+    return tuple(stage.name for stage in STAGES.values() if stage.trains)

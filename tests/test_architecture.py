@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ MAX_PARAMETERS = 7
 VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "base", "manager", "core"}
 
 
+@cache
 def modules() -> list[tuple[Path, ast.Module]]:
     return [
         (path.relative_to(PACKAGE), ast.parse(path.read_text("utf-8"), str(path)))

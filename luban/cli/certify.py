@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from luban.cli.train import TaskName
-
 if TYPE_CHECKING:
     from luban.log import Log
     from luban.recipe import Recipe
@@ -21,7 +19,7 @@ def certify(
         None, metavar="[RECIPE]", help="A recipe file, or the name of a bundled one; or name a --task."
     ),
     stage: str | None = typer.Option(None, help="One training stage of the recipe; else all of them."),
-    task: TaskName | None = typer.Option(None, help="Instead of a recipe: what `luban train` would train."),
+    task: str | None = typer.Option(None, help="Instead of a recipe: what `luban train` would train."),
     data: list[Path] = typer.Option([], help="With --task: as for `luban train`."),
     model: str | None = typer.Option(None, help="With --task: model folder to start from."),
     tokenizer: Path | None = typer.Option(None, help="With --task: tokenizer folder."),
@@ -69,7 +67,7 @@ def certify(
 
 def _graph(
     recipe: str | None,
-    task: TaskName | None,
+    task: str | None,
     data: list[Path],
     others: dict[str, Path | str | None],
     config: Path | None,
@@ -80,11 +78,12 @@ def _graph(
     from luban.cli.train import stage_inputs
     from luban.errors import ConfigError
     from luban.recipe import load_recipe
+    from luban.tasks.task import find_task
 
     given = [f"--{name}" for name, value in {"data": data, "config": config, **others}.items() if value]
     if (recipe is None) == (task is None):
         raise ConfigError(
-            "nothing to certify" if task is None else f"both a recipe ({recipe}) and --task {task.value}",
+            "nothing to certify" if task is None else f"both a recipe ({recipe}) and --task {task}",
             fix="name a recipe, or a --task with its --data",
         )
     if recipe is not None:
@@ -93,9 +92,9 @@ def _graph(
         return load_recipe(recipe, sets)
     assert task is not None
     if not data:
-        raise ConfigError(f"--task {task.value} without --data", fix="name the data that it trains on")
-    inputs = stage_inputs(task, data, others)
-    return one_stage(task.value, "train", inputs, Path("train"), config=config, sets=sets)
+        raise ConfigError(f"--task {task} without --data", fix="name the data that it trains on")
+    inputs = stage_inputs(find_task(task), data, others)
+    return one_stage(task, "train", inputs, Path("train"), config=config, sets=sets)
 
 
 def _certify(graph: Recipe, name: str, log: Log) -> dict[str, Any]:

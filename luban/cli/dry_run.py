@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from luban.plan.memory import Load
     from luban.train.probe import Probe
 
-TRAINS = ("pretrain", "classify", "chat", "vectors")
-"""Stages that train by gradients."""
-
 
 def check_fits(plan: Plan) -> Load | None:
     """Refuse what memory or disk cannot hold, by arithmetic alone; None: the model is chosen later."""
@@ -106,9 +103,11 @@ def _config_of(plan: Plan) -> ModelConfig | None:
     from luban.models.config import HeadConfig
     from luban.models.families import FAMILIES
     from luban.models.folder import read_config
+    from luban.tasks.task import find_task
 
-    settings, use = plan.task.settings, plan.task.stage.name
-    head = HeadConfig(kind="classes", n_classes=2, labels=("0", "1")) if use == "classify" else None
+    settings, kind = plan.task.settings, (*find_task(plan.task.stage.name).heads, "tokens")[0]
+    few: dict[str, Any] = {"n_classes": 2, "labels": ("0", "1")} if kind in ("classes", "tags") else {}
+    head = HeadConfig(kind=kind, **few) if kind != "tokens" else None  # type: ignore[arg-type]
     if "model" in plan.inputs:
         config = read_config(plan.inputs["model"])
         return config if head is None else dataclasses.replace(config, head=head)

@@ -18,12 +18,12 @@ def search_lr(recipe: Recipe, out: Path, log: Log) -> None:
     from luban.files import write_jsonl, write_text
     from luban.report.lr_chart import lr_chart
     from luban.runner import plan_recipe
-    from luban.tasks.prepared import PREPARE, preparation
+    from luban.tasks.prepared import preparation
     from luban.train.find_lr import find_lr
 
     plan = plan_recipe(recipe)[0]
     use = plan.task.stage.name
-    if use not in PREPARE:
+    if not plan.task.stage.trains:
         raise ConfigError(f"--task {use} has no learning rate", fix="leave --find-lr out")
     picture, table = (out.with_name(f"{out.name}.lr.{ending}") for ending in ("svg", "jsonl"))
     for path in (picture, table):

@@ -9,7 +9,7 @@ import typer
 
 def serve(
     folders: list[Path] = typer.Argument(
-        metavar="FOLDER", help="Model folders: language models, classifiers."
+        metavar="FOLDER", help="Model folders: language models, and models of any task with a route."
     ),
     host: str = typer.Option("127.0.0.1", help="Address to listen on; any but this machine's needs a key."),
     port: int = typer.Option(8000, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
@@ -19,7 +19,7 @@ def serve(
 ) -> None:
     """Serve models over HTTP, as OpenAI does.
 
-    /v1/completions, /v1/classify, /v1/models, /health.
+    /v1/completions, /v1/models, /health, and a path for each task, such as /v1/classify.
 
     SIGTERM or Ctrl-C lets running answers end, then stops.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from luban.cli.dry_run import TRAINS, check_fits, forecast
+from luban.cli.dry_run import check_fits, forecast
 from luban.cli.together import run_together
 from luban.config import Tree, fill, load_yaml, nearest, override, resolved
 from luban.errors import ConfigError
@@ -52,7 +52,7 @@ def run_stage(recipe: Recipe, log: Log, *, dry_run: bool = False) -> Result | No
 
     Of several processes, only the first has a result.
     """
-    plans = plan_recipe(recipe) if recipe.tasks[0].stage.name in TRAINS else []
+    plans = plan_recipe(recipe) if recipe.tasks[0].stage.trains else []
     if dry_run:
         print_plan(recipe, log)
         for plan in plans:

@@ -30,13 +30,12 @@ def run_together(recipe: Recipe, log: Log) -> list[Result] | None:
     """Run a recipe; as one process of several, run it once. Returns None where another has the results."""
     if not {"RANK", "WORLD_SIZE"} & os.environ.keys():
         return run_recipe(recipe, log)
-    from luban.tasks.prepared import PREPARE
     from luban.train.announcing import Announcements
     from luban.train.joining import joined
     from luban.train.ranks import ALONE
     from luban.train.settings import TrainSettings
 
-    trained = {task.name for task in recipe.tasks if task.stage.name in PREPARE}
+    trained = {task.name for task in recipe.tasks if task.stage.trains}
     settings = next((t.settings for t in recipe.tasks if t.name in trained), TrainSettings())
     with joined(settings) as ranks:
         if ranks is ALONE:

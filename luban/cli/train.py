@@ -1,10 +1,9 @@
-"""`luban train`: a classifier, a language model, a chat model, or word vectors."""
+"""`luban train`: a model for any of the tasks."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,40 +13,20 @@ if TYPE_CHECKING:
     from luban.log import Log
     from luban.recipe import Recipe
     from luban.runner import Result
+    from luban.tasks.task import Task
 
 
-class TaskName(str, Enum):
-    """What to train."""
+def _tasks_help() -> str:
+    from luban.tasks.task import all_tasks
 
-    classify = "classify"
-    pretrain = "pretrain"
-    chat = "chat"
-    bag = "bag"
-    vectors = "vectors"
-
-
-TAKES = {
-    TaskName.classify: ("model", "tokenizer", "vectors", "eval"),
-    TaskName.pretrain: ("model",),
-    TaskName.chat: ("model", "eval"),
-    TaskName.bag: ("eval",),
-    TaskName.vectors: (),
-}
-"""Options that are inputs of the task, beside its data."""
-
-
-MANY = {TaskName.pretrain: "shards", TaskName.vectors: "data"}
-"""Tasks that take several --data, and what the stage calls them."""
+    return "; ".join(f"{task.name}: {task.summary}" for task in all_tasks().values() if task.is_trained) + "."
 
 
 def train(
-    task: TaskName = typer.Option(
-        help="classify: labels for texts; bag: its baseline; pretrain: a model of texts; chat: one that "
-        "answers; vectors: of words."
-    ),
+    task: str = typer.Option(metavar="TASK", help=_tasks_help()),
     data: list[Path] = typer.Option(
-        help="Labelled rows or conversations (jsonl, csv, tsv, parquet; .gz too), or a shards folder, or "
-        "several to mix; for vectors: texts, one or more."
+        help="Rows of the task (jsonl, csv, tsv, parquet; .gz too), or a shards folder, or several to mix; "
+        "for vectors: texts, one or more."
     ),
     out: Path = typer.Option(help="Folder to write: a Hugging Face model folder."),
     model: str | None = typer.Option(None, help="Model folder to start from: ours or a Hugging Face one."),
@@ -56,7 +35,7 @@ def train(
         None, help="For classify: word vectors to start from, a file or a folder that vectors wrote."
     ),
     eval_data: Path | None = typer.Option(None, "--eval", help="Rows to validate on, when DATA has none."),
-    method: str | None = typer.Option(None, help="For chat: what learns, lora or full."),
+    method: str | None = typer.Option(None, help="What learns, such as full or lora."),
     config: Path | None = typer.Option(None, help="YAML file with settings under `train:`."),
     sets: list[str] = typer.Option([], "--set", help="train.KEY=VALUE, such as train.lr=2e-5."),
     folds: int | None = typer.Option(
@@ -90,19 +69,19 @@ def train(
     """
     from luban.cli.stage import one_stage, run_stage
     from luban.log import Log
+    from luban.tasks.task import find_task
 
-    log = Log(as_json=as_json)
+    log, known = Log(as_json=as_json), find_task(task)
     inputs = stage_inputs(
-        task, data, {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
+        known, data, {"model": model, "tokenizer": tokenizer, "vectors": vectors, "eval": eval_data}
     )
-
     chosen = [] if method is None else [f"train.method={method}"]
 
     def recipe_of(folder: Path, more: list[str]) -> Recipe:
-        return one_stage(task.value, "train", inputs, folder, config=config, sets=[*chosen, *sets, *more])
+        return one_stage(task, "train", inputs, folder, config=config, sets=[*chosen, *sets, *more])
 
     if folds is not None:
-        _cross_validate(task, recipe_of, folds, out, log)
+        _cross_validate(known, recipe_of, folds, out, log)
         return
     if find_lr:
         from luban.cli.find_lr import search_lr
@@ -111,121 +90,73 @@ def train(
         return
     result = run_stage(recipe_of(out, []), log, dry_run=dry_run)
     if result is not None:
-        _close(task, result, data[0], eval_data, log)
+        _close(known, result, log)
 
 
-def _close(task: TaskName, result: Result, data: Path, eval_data: Path | None, log: Log) -> None:
+def _close(task: Task, result: Result, log: Log) -> None:
     """Say what came of the run."""
-    if task is TaskName.pretrain:
-        _close_pretrain(result, log)
-    elif task is TaskName.chat:
-        _close_chat(result, log)
-    elif task is TaskName.vectors:
-        _close_vectors(result, log)
-    else:
-        _close_classify(result, result.task.out, data, eval_data, log)
-    _say_gap(result, log)
+    from luban.tasks.task import Closed, Trained
+
+    facts, out = result.manifest.facts, result.task.out
+    inputs = {name: Path(path) for name, path in result.task.inputs.items()}
+    close = task.load("close")
+    usual = Closed({"out": str(out), "first": facts.get("first"), "best": facts.get("best")})
+    closed: Closed = close(Trained(out, facts, result.task.settings, inputs)) if close else usual
+    if log.as_json:
+        log.result(closed.result)
+        return
+    if closed.table:
+        from luban.cli.scores import print_table
+
+        print_table(closed.header, closed.table)
+    for line in closed.lines:
+        print(line)
+    _say_gap(result)
 
 
 def _cross_validate(
-    task: TaskName, recipe_of: Callable[[Path, list[str]], Recipe], folds: int, out: Path, log: Log
+    task: Task, recipe_of: Callable[[Path, list[str]], Recipe], folds: int, out: Path, log: Log
 ) -> None:
     from luban.cli.folds import run_folds
     from luban.errors import ConfigError
 
-    if task is not TaskName.classify:
-        raise ConfigError(f"--task {task.value} takes no --folds", fix="leave --folds out")
+    if not hasattr(recipe_of(out, []).tasks[0].settings, "folds"):
+        raise ConfigError(f"--task {task.name} takes no --folds", fix="leave --folds out")
     if "RANK" in os.environ:
         raise ConfigError("--folds trains one fold after the other in one process", fix="leave --nproc out")
     run_folds(recipe_of, folds, out, log)
 
 
-def stage_inputs(task: TaskName, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:
+def stage_inputs(task: Task, data: list[Path], others: dict[str, Path | str | None]) -> dict[str, Any]:
     """Name the stage's inputs, and refuse those that it does not take."""
     from luban.errors import ConfigError
     from luban.recipe import numbered
 
-    taken = TAKES[task]
+    if not task.is_trained:
+        raise ConfigError(f"the task {task.name} is scored, not trained", fix="luban evaluate FOLDER DATA")
+    taken = (*task.needs, *task.takes)
     for name, value in others.items():
         if value is not None and name not in taken:
-            raise ConfigError(f"--task {task.value} takes no --{name}", fix=f"leave --{name} out")
-    if task in MANY:
-        return {**numbered(MANY[task], data), **{k: others[k] for k in taken}}
+            raise ConfigError(f"--task {task.name} takes no --{name}", fix=f"leave --{name} out")
+    for name in task.needs:
+        if others[name] is None:
+            raise ConfigError(
+                f"--task {task.name} tunes a {name}, and none is given", fix=f"name one: --{name} FOLDER"
+            )
+    rest = {name: others[name] for name in taken}
+    if task.many:
+        return {**numbered(task.data, data), **rest}
     if len(data) > 1:
         raise ConfigError(
-            f"--task {task.value} takes one --data, not {len(data)}", fix="put the rows into one file"
+            f"--task {task.name} takes one --data, not {len(data)}", fix="put the rows into one file"
         )
-    if task is TaskName.chat and others["model"] is None:
-        raise ConfigError(
-            "--task chat tunes a model, and none is given",
-            fix="name one that was made for chat: --model FOLDER",
-        )
-    return {"data": data[0], **{k: others[k] for k in taken}}
+    return {task.data: data[0], **rest}
 
 
-def _say_gap(result: Result, log: Log) -> None:
+def _say_gap(result: Result) -> None:
     """Print how far training rows score above validation rows, and what that suggests."""
     from luban.report.gap import gap_of
 
     gap = gap_of(result.manifest.facts, result.manifest.settings)
-    if gap and not log.as_json:
+    if gap:
         print(gap.english)
-
-
-def _close_pretrain(result: Result, log: Log) -> None:
-    facts = result.manifest.facts
-    if log.as_json:
-        log.result({"out": str(result.task.out), "first": facts.get("first"), "best": facts.get("best")})
-        return
-    first, best = facts["first"], facts["best"]
-    if "bits_per_byte" in best:
-        before, now = first["bits_per_byte"], best["bits_per_byte"]
-        print(f"bits per byte on validation: {before:.3f} before, {now:.3f} now")
-        print(f'luban generate {result.task.out} "..."')
-    else:
-        before, now = f"{first['accuracy']:.1%}", f"{best['accuracy']:.1%}"
-        print(f"hidden tokens restored on validation ({facts['objective']}): {before} before, {now} now")
-
-
-def _close_chat(result: Result, log: Log) -> None:
-    facts = result.manifest.facts
-    if log.as_json:
-        log.result({"out": str(result.task.out), "first": facts["first"], "best": facts["best"]})
-        return
-    before, now = facts["first"]["loss"], facts["best"]["loss"]
-    print(f"nats per token of held-out answers: {before:.3f} before, {now:.3f} now")
-    print(f"luban serve {result.task.out}")
-
-
-def _close_vectors(result: Result, log: Log) -> None:
-    facts = result.manifest.facts
-    if log.as_json:
-        log.result({"out": str(result.task.out), "first": facts.get("first"), "best": facts.get("best")})
-        return
-    best = facts["best"]
-    print(f"nats per pair on held-out text: {facts['first']['loss']:.3f} before, {best['loss']:.3f} now")
-    shown = [s for s in facts["samples"] if s["step"] == best["step"]]
-    for sample in shown:
-        print(f"{sample['prompt']}: {sample['text']}")
-    word = shown[0]["prompt"] if shown else "WORD"
-    print(f"luban inspect neighbours {word} --model {result.task.out}")
-
-
-def _close_classify(result: Result, out: Path, data: Path, eval_data: Path | None, log: Log) -> None:
-    """Score validation and test rows with intervals and print them side by side."""
-    from luban.tasks.score import score_held_out
-
-    scores = score_held_out(out, result.task.settings, data, eval_data)
-    if log.as_json:
-        log.result({"out": str(out), **scores})
-        return
-    from luban.cli.scores import print_table
-
-    rows = [
-        (split, name, f"{s['value']:.4f}", str(s["n"]), f"{s['low']:.4f} to {s['high']:.4f}")
-        for split, metrics in scores.items()
-        for name, s in metrics.items()
-        if name in ("accuracy", "macro_f1", "calibration_error")
-    ]
-    print_table(("rows", "score", "value", "n", "interval"), rows)
-    print(f'\nluban predict {out} --text "..."     luban serve {out}')

@@ -12,8 +12,8 @@ from luban.models.config import ModelConfig, RecurrentConfig, TransformerConfig
 from luban.models.families import FAMILIES
 from luban.plan.machine import matmul_rate
 from luban.runner import Plan
+from luban.stages import STAGES
 
-TRAINING = ("pretrain", "classify", "chat")
 SECONDS_PER_MEGABYTE = {
     "clean": 1.0,
     "dedup": 0.06,
@@ -34,6 +34,7 @@ OVERHEAD_SECONDS = {
     "vectors": 5.0,
 }
 """Start of torch, loading, looks at the validation split; the whole of a stage that has no rule."""
+USUAL_OVERHEAD_SECONDS = 6.0  # of a training stage that is not listed
 MATMUL_SHARE = 0.6  # of the machine's matmul rate, which training reaches
 RECURRENT_COST = 6  # a recurrent layer sees one token at a time, and each parameter costs so many times more
 UNKNOWN_BYTES = 5e6  # an input that is not there yet and whose maker is not known
@@ -59,8 +60,8 @@ def estimate_seconds(plan: Plan, made: Mapping[Path, float] | None = None) -> fl
     kind = plan.task.stage.name
     if plan.earlier and plan.earlier.stage == kind:
         return plan.earlier.seconds * _growth(plan.earlier, settings, n_bytes, plan.inputs)
-    overhead = OVERHEAD_SECONDS.get(kind, 0.5)
-    if kind in TRAINING:
+    overhead = OVERHEAD_SECONDS.get(kind, USUAL_OVERHEAD_SECONDS if _trains(kind) else 0.5)
+    if _trains(kind):
         return overhead + 6 * _work(settings, n_bytes, plan.inputs) / (matmul_rate() * MATMUL_SHARE)
     return overhead + SECONDS_PER_MEGABYTE.get(kind, 0.0) * n_bytes / 1e6
 
@@ -76,8 +77,13 @@ def estimate_all(plans: Iterable[Plan]) -> list[float]:
     return seconds
 
 
+def _trains(stage: str) -> bool:
+    """Whether a stage's time is that of its model's arithmetic."""
+    return stage in STAGES and STAGES[stage].trains and stage not in SECONDS_PER_MEGABYTE
+
+
 def _growth(earlier: Manifest, settings: dict[str, Any], n_bytes: float, inputs: Mapping[str, Path]) -> float:
-    if earlier.stage not in TRAINING:
+    if not _trains(earlier.stage):
         return 1.0
     before = _work(earlier.settings, n_bytes, inputs)
     return _work(settings, n_bytes, inputs) / before if before else 1.0

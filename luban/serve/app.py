@@ -1,4 +1,4 @@
-"""The routes: OpenAI's completions and models, classification, health."""
+"""The routes: OpenAI's completions and models, one for each task that is served, health."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,22 +20,23 @@ from luban.errors import LubanError
 from luban.generate.settings import SamplingSettings
 from luban.serve.engine import Answer, Engine
 from luban.serve.schemas import (
-    ClassifyRequest,
     CompletionRequest,
     Limits,
     Refusal,
-    check_classify,
+    TaskRequest,
     check_completion,
     read_request,
+    rows_asked,
 )
-from luban.serve.served import Piece, Served, Sorter, Writer
+from luban.serve.served import Answerer, Piece, Served, Writer, path_of
 
 T = TypeVar("T")
+M = TypeVar("M", Writer, Answerer)
 Part = tuple[int, Piece]
 """Which choice of the response a piece belongs to."""
 
 USUAL_MAX_TOKENS = 16
-TEXTS_AT_ONCE = 32
+ROWS_AT_ONCE = 32
 log = logging.getLogger("luban.serve")
 
 
@@ -45,6 +46,7 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
     app.add_exception_handler(Refusal, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     started = int(time.time())
+    writers = [m for m in models if isinstance(m, Writer)]
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -56,13 +58,13 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
-        return _describe(_choose(models, name, (Writer, Sorter)), started)
+        return _describe(_named(models, name), started)
 
     @app.post("/v1/completions")
     async def complete(request: Request) -> Any:
         asked = read_request(CompletionRequest, await request.body())
         check_completion(asked, limits)
-        model: Writer = _choose(models, asked.model, (Writer,))
+        model = _choose(models, asked.model, writers)
         sampling, n_prompt_tokens = await _admit(asked, model, limits)
         answer = engine.submit(lambda: _write(asked, model, sampling))
         response = _Response(model.name, n_prompt_tokens)
@@ -71,19 +73,29 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
             return StreamingResponse(_stream(answer, response, with_usage), media_type="text/event-stream")
         return response.whole(await _collect(answer, request))
 
-    @app.post("/v1/classify")
-    async def classify(request: Request) -> dict[str, Any]:
-        asked = read_request(ClassifyRequest, await request.body())
-        check_classify(asked, limits)
-        model: Sorter = _choose(models, asked.model, (Sorter,))
-        parts = [asked.input[i : i + TEXTS_AT_ONCE] for i in range(0, len(asked.input), TEXTS_AT_ONCE)]
-        rows = await _collect(
-            engine.submit(lambda: (r for part in parts for r in model.classify(part))), request
+    for route in sorted({m.route for m in models if isinstance(m, Answerer)}):
+        app.post(route)(_answer_at(route, models, engine, limits))
+    return app
+
+
+def _answer_at(
+    route: str, models: Sequence[Served], engine: Engine, limits: Limits
+) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """Return what answers rows at a task's route."""
+    fit = [m for m in models if isinstance(m, Answerer) and m.route == route]
+
+    async def answer(request: Request) -> dict[str, Any]:
+        asked = read_request(TaskRequest, await request.body())
+        model = _choose(models, asked.model, fit)
+        rows = rows_asked(asked, model.predictor.reads, limits)
+        parts = [rows[i : i + ROWS_AT_ONCE] for i in range(0, len(rows), ROWS_AT_ONCE)]
+        found = await _collect(
+            engine.submit(lambda: (r for part in parts for r in model.predictor.predict(part))), request
         )
-        data = [{"index": i, **row} for i, row in enumerate(rows)]
+        data = [{"index": i, **row} for i, row in enumerate(found)]
         return {"object": "list", "model": model.name, "data": data}
 
-    return app
+    return answer
 
 
 class _Response:
@@ -121,26 +133,36 @@ class _Response:
         }
 
 
-def _choose(models: Sequence[Served], name: str | None, kinds: tuple[type, ...]) -> Any:
-    fit = [m for m in models if isinstance(m, kinds)]
-    what = "language model" if Writer in kinds else "classifier"
+def _choose(models: Sequence[Served], name: str | None, fit: Sequence[M]) -> M:
+    """Return the model of that name, or the only one that fits."""
     if name is None:
         if len(fit) == 1:
             return fit[0]
         problem = (
-            f"name the model: one of {', '.join(m.name for m in fit)}" if fit else f"no {what} is served here"
+            f"name the model: one of {', '.join(m.name for m in fit)}"
+            if fit
+            else "no language model is served here"
         )
         raise Refusal(400 if fit else 404, problem, "model", "model_required" if fit else "model_not_found")
+    chosen = _named(models, name)
+    for model in fit:
+        if model is chosen:
+            return model
+    message = f"{chosen.name} does not answer here: ask it at {path_of(chosen)}"
+    raise Refusal(400, message, "model", "wrong_kind_of_model")
+
+
+def _named(models: Sequence[Served], name: str) -> Served:
     chosen = next((m for m in models if m.name == name), None)
     if chosen is None:
-        known = ", ".join(m.name for m in models)
-        raise Refusal(
-            404, f"no model is named {name[:80]!r}; served are: {known}", "model", "model_not_found"
-        )
-    if chosen not in fit:
-        path = "/v1/completions" if isinstance(chosen, Writer) else "/v1/classify"
-        raise Refusal(400, f"{chosen.name} is no {what}: ask it at {path}", "model", "wrong_kind_of_model")
+        raise _unknown(models, name)
     return chosen
+
+
+def _unknown(models: Sequence[Served], name: str) -> Refusal:
+    known = ", ".join(m.name for m in models)
+    message = f"no model is named {name[:80]!r}; served are: {known}"
+    return Refusal(404, message, "model", "model_not_found")
 
 
 async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tuple[SamplingSettings, int]:
@@ -228,7 +250,7 @@ def _explain(error: Exception) -> Refusal:
 
 
 def _describe(model: Served, started: int) -> dict[str, Any]:
-    more = {"labels": list(model.labels)} if isinstance(model, Sorter) else {"context": model.context}
+    more = model.predictor.about if isinstance(model, Answerer) else {"context": model.context}
     return {"id": model.name, "object": "model", "created": started, "owned_by": "luban", **more}
 
 
@@ -237,6 +259,11 @@ async def _answer_refusal(request: Request, error: Any) -> JSONResponse:
 
 
 async def _answer_http_error(request: Request, error: Any) -> JSONResponse:
-    paths = "GET /health, GET /v1/models, POST /v1/completions, POST /v1/classify"
+    paths = ", ".join(
+        f"{method} {route.path}"
+        for route in request.app.routes
+        for method in sorted(getattr(route, "methods", None) or ())
+        if method in ("GET", "POST") and "{" not in route.path
+    )
     refusal = Refusal(error.status_code, f"{error.detail}; there are {paths}", None, "not_found")
     return JSONResponse(refusal.body(), refusal.status)

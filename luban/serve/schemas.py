@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -23,7 +24,7 @@ class Limits:
     max_prompts: int = 16
     """Prompts in one completion request."""
     max_texts: int = 256
-    """Texts in one classification request."""
+    """Texts or rows in one request to a task."""
     max_stop: int = 4
     max_stop_chars: int = 100
     max_queue: int = 32
@@ -90,16 +91,24 @@ class CompletionRequest(BaseModel):
     stream_options: StreamOptions | None = None
 
 
-class ClassifyRequest(BaseModel):
-    """The body of POST /v1/classify."""
+def _as_rows(value: Any) -> Any:
+    if isinstance(value, str | dict):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(v, str | dict) for v in value):
+        return value
+    raise PydanticCustomError("rows", "should be a text or an object, or a list of them")
+
+
+class TaskRequest(BaseModel):
+    """The body of a POST at a task's route: texts, or rows with the columns that the task reads."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
-    input: Texts
+    input: Annotated[list[str | dict[str, Any]], BeforeValidator(_as_rows)]
     model: str | None = None
 
 
-Request = TypeVar("Request", CompletionRequest, ClassifyRequest)
+Request = TypeVar("Request", CompletionRequest, TaskRequest)
 
 HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
 """Known fields that change no answer: ignored."""
@@ -147,12 +156,21 @@ def check_completion(request: CompletionRequest, limits: Limits) -> None:
         raise Refusal(400, "stop: an empty text would end every answer at once", "stop", "invalid_value")
 
 
-def check_classify(request: ClassifyRequest, limits: Limits) -> None:
-    """Refuse more texts than the limits allow."""
-    n_texts = len(request.input)
-    if n_texts > limits.max_texts:
-        message = f"input: {n_texts} texts, at most {limits.max_texts} are allowed; send several requests"
+def rows_asked(request: TaskRequest, reads: Sequence[str], limits: Limits) -> list[dict[str, Any]]:
+    """Return the rows of a request; refuse too many, and those that lack a column."""
+    n_rows = len(request.input)
+    if n_rows > limits.max_texts:
+        message = f"input: {n_rows} texts, at most {limits.max_texts} are allowed; send several requests"
         raise Refusal(400, message, "input", "too_large")
+    rows = []
+    for i, asked in enumerate(request.input):
+        row = {reads[0]: asked} if isinstance(asked, str) else asked
+        missing = [name for name in reads if row.get(name) is None]
+        if missing:
+            message = f"input {i} has no {', '.join(missing)}: this model reads {', '.join(reads)}"
+            raise Refusal(400, message, "input", "missing_required_parameter")
+        rows.append(row)
+    return rows
 
 
 def _refusal(error: ValidationError) -> Refusal:

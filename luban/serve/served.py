@@ -1,14 +1,14 @@
-"""What can be served: a language model or a classifier, opened from its folder."""
+"""What can be served: a language model, or a model of any task with a route, opened from its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luban.errors import CheckpointError, ConfigError
-from luban.files import read_json
+from luban.tasks.task import Predictor, task_of
 
 if TYPE_CHECKING:
     from luban.generate.settings import SamplingSettings
@@ -35,15 +35,22 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorter:
-    """A classifier: `classify` returns one row a text, with label, probability and probabilities."""
+class Answerer:
+    """A model of a task: it answers rows at the task's route."""
 
     name: str
-    labels: tuple[str, ...]
-    classify: Callable[[Sequence[str]], list[dict[str, Any]]]
+    route: str
+    predictor: Predictor
+    example: Mapping[str, Any]
+    """A row that it could be asked."""
 
 
-Served = Writer | Sorter
+Served = Writer | Answerer
+
+
+def path_of(model: Served) -> str:
+    """Return the path at which a model is asked."""
+    return model.route if isinstance(model, Answerer) else "/v1/completions"
 
 
 def open_all(folders: Sequence[Path], names: Sequence[str]) -> list[Served]:
@@ -75,19 +82,13 @@ def check_names(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
 
 def open_folder(folder: Path, name: str) -> Served:
     """Open a model folder as what it is."""
-    if read_json(folder / "config.json").get("model_type") == "luban-bag":
-        return _open_sorter(folder, name)
     from luban.device import use_threads
-    from luban.models.folder import read_config
 
+    task = task_of(folder)
     use_threads(0)
-    kind = read_config(folder).head.kind
-    if kind == "none":
-        raise CheckpointError(
-            f"{folder} only encodes texts: it neither writes nor classifies",
-            fix=f"fine-tune it first: luban train --task classify --model {folder} --data ROWS --out OUT",
-        )
-    return _open_sorter(folder, name) if kind == "classes" else _open_writer(folder, name)
+    if task.route:
+        return Answerer(name, task.route, task.load("open")(folder), task.example)
+    return _open_writer(folder, name)
 
 
 def _open_writer(folder: Path, name: str) -> Writer:
@@ -108,17 +109,3 @@ def _open_writer(folder: Path, name: str) -> Writer:
             yield Piece(piece.text, piece.n_tokens, piece.finish)
 
     return Writer(name, model.config.max_len, tokenizer.encode, answer)
-
-
-def _open_sorter(folder: Path, name: str) -> Sorter:
-    from luban.tasks.predict import load_classifier
-
-    classifier = load_classifier(folder)
-
-    def classify(texts: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            {"label": p.label, "probability": p.probability, "probabilities": p.probabilities}
-            for p in classifier.predict(list(texts))
-        ]
-
-    return Sorter(name, tuple(classifier.labels), classify)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import shlex
 import signal
 import socket
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from luban.errors import BusyError, ConfigError, MissingExtra
 from luban.log import Log
 from luban.serve.schemas import Limits
 from luban.serve.security import Guard, read_key
-from luban.serve.served import Served, Sorter, check_names, open_all
+from luban.serve.served import Answerer, Served, check_names, open_all, path_of
 
 if TYPE_CHECKING:
     import uvicorn
@@ -121,20 +123,21 @@ def _announce(models: list[Served], url: str, key_file: Path | None, log: Log) -
         log.result({"event": "serving", "url": url, "models": [m.name for m in models]})
         return
     print(f"serving {', '.join(m.name for m in models)} at {url} (stop with Ctrl-C)", flush=True)
-    for path, model in {_path(m): m for m in reversed(models)}.items():
+    for path, model in {path_of(m): m for m in reversed(models)}.items():
         print(f"try: {curl_line(url, path, model, key_file)}", flush=True)
 
 
 def curl_line(url: str, path: str, model: Served, key_file: Path | None = None) -> str:
     """Return a command that asks the model something."""
-    body = '"input": "a fine film"' if isinstance(model, Sorter) else '"prompt": "Once", "max_tokens": 30'
-    name = f'"model": "{model.name}"'
+    body: dict[str, Any] = {"model": model.name}
+    if isinstance(model, Answerer):
+        row = {name: model.example.get(name, "...") for name in model.predictor.reads}
+        body["input"] = next(iter(row.values())) if len(row) == 1 else row
+    else:
+        body |= {"prompt": "Once", "max_tokens": 30}
+    said = json.dumps(body, ensure_ascii=False)
     key = f' -H "Authorization: Bearer $(cat {key_file})"' if key_file else ""
-    return f"curl {url}{path}{key} -H 'Content-Type: application/json' -d '{{{name}, {body}}}'"
-
-
-def _path(model: Served) -> str:
-    return "/v1/classify" if isinstance(model, Sorter) else "/v1/completions"
+    return f"curl {url}{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(said)}"
 
 
 def _url(host: str, port: int) -> str:

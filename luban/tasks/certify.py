@@ -17,8 +17,9 @@ from luban.files import Manifest
 from luban.log import Log
 from luban.recipe import Recipe
 from luban.runner import Plan, plan_recipe
+from luban.stages import trained_stages
 from luban.tasks.exported import adapter_merges, exported
-from luban.tasks.prepared import PREPARE, preparation
+from luban.tasks.prepared import preparation
 from luban.tasks.shrink import original_name, shrunk_builder
 from luban.train.certificate import certificate_key, keep_certificate
 from luban.train.proofs.accumulation import accumulated
@@ -73,7 +74,7 @@ class Certificate:
 
 def training_stages(recipe: Recipe, name: str | None = None) -> list[str]:
     """Return the names of the stages of a recipe that train by gradients, or the one that is named."""
-    names = [t.name for t in recipe.tasks if t.stage.name in PREPARE]
+    names = [t.name for t in recipe.tasks if t.stage.trains]
     if names and name is None:
         return names
     if name is not None and name in names:
@@ -82,7 +83,7 @@ def training_stages(recipe: Recipe, name: str | None = None) -> list[str]:
         stages = ", ".join(sorted({t.stage.name for t in recipe.tasks}))
         raise ConfigError(
             f"nothing to certify: no stage of {recipe.name} trains by gradients ({stages})",
-            fix=f"certify what does: {', '.join(PREPARE)}",
+            fix=f"certify what does: {', '.join(trained_stages())}",
         )
     raise ConfigError(
         f"{recipe.name} has no training stage {name}; those that train: {', '.join(names)}",

@@ -23,10 +23,11 @@ from luban.models.model import Model
 from luban.models.width import lr_dim, width_lr_scale
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
-from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.model_settings import SurgerySettings
+from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.settings import ChatSettings
 from luban.tasks.start import open_model
+from luban.tasks.task import Closed, Trained
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.chat import ChatTemplate, encode_chat
 from luban.train.run import Run
@@ -257,3 +258,13 @@ def _save(model: Model, tokenizer: Tokenizer, applied: Applied, base: Path, out:
     applied.save(model, out, base)
     tokenizer.save(out)
     record(model, tokenizer, PROMPTS, out / GOLDEN)
+
+
+def close(trained: Trained) -> Closed:
+    """Say what the held-out answers cost before, and now."""
+    facts, out = trained.facts, trained.out
+    before, now = facts["first"]["loss"], facts["best"]["loss"]
+    return Closed(
+        {"out": str(out), "first": facts["first"], "best": facts["best"]},
+        (f"nats per token of held-out answers: {before:.3f} before, {now:.3f} now", f"luban serve {out}"),
+    )

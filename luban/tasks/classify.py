@@ -36,9 +36,10 @@ from luban.objectives.classes import classes
 from luban.records import Example
 from luban.stages import Facts
 from luban.tasks.augment import augmented, near_tokens, paraphrased
+from luban.tasks.model_settings import ModelSettings
 from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.sequences import Sequences, encode_texts
-from luban.tasks.settings import ClassifySettings, ModelSettings
+from luban.tasks.settings import ClassifySettings
 from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
 from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import Tokenizer, load_tokenizer

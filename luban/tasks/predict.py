@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luban.data.batches import Bucketed
-from luban.data.encoding import Unreadable, open_text
-from luban.data.tables import TABLE_SUFFIXES, TEXT_COLUMNS, Row, find_column, read_rows, suffix_of
-from luban.errors import CheckpointError, DataError
+from luban.errors import CheckpointError
 from luban.files import read_json
 from luban.tasks.bag import MODEL_TYPE, load_bag
 from luban.tasks.sequences import encode_texts
+from luban.tasks.task import Predictor
 
 if TYPE_CHECKING:
     from luban.models.model import Model
@@ -52,6 +52,16 @@ class Classifier:
             by_label = {label: float(p) for label, p in zip(self.labels, row, strict=True)}
             predictions.append(Prediction(self.labels[best], float(row[best]), by_label))
         return predictions
+
+
+def open_classifier(folder: Path) -> Predictor:
+    """Open a classifier to ask it for labels, each with its probability and every label's."""
+    classifier = load_classifier(folder)
+
+    def predict(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(p) for p in classifier.predict([row["text"] for row in rows])]
+
+    return Predictor(("text",), predict, ("label", "probability"), {"labels": list(classifier.labels)})
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -117,30 +127,3 @@ def longest(folder: Path, max_len: int) -> int:
     path = folder / "tokenizer_config.json"
     named = read_json(path).get("model_max_length") if path.is_file() else None
     return min(max_len, named) if isinstance(named, int) and named > 0 else max_len
-
-
-def read_texts(path: Path, column: str | None = None) -> list[str]:
-    """Return the texts of a file: the lines of a text file, or a column of jsonl, csv, tsv or parquet."""
-    if not path.is_file():
-        raise DataError(f"{path} does not exist, or is a folder", fix="name a file with texts")
-    try:
-        if suffix_of(path) not in TABLE_SUFFIXES:
-            with open_text(path) as f:
-                return [line.rstrip("\r\n") for line in f if line.strip()]
-        return [_text(path, number, row, column) for number, row in read_rows(path)]
-    except Unreadable as e:
-        raise DataError(
-            f"{path} cannot be read: {e}", fix="give a text file, jsonl, csv, tsv or parquet"
-        ) from None
-
-
-def _text(path: Path, number: int, row: Row | Unreadable, column: str | None) -> str:
-    if isinstance(row, Unreadable):
-        raise DataError(f"{path}:{number}: {row}", fix="repair or remove the line")
-    found = find_column(column, TEXT_COLUMNS, list(row), f"{path}:{number}")
-    if found is None:
-        raise DataError(
-            f"{path}:{number} has no column with text; it has: {', '.join(row)}", fix="name it with --column"
-        )
-    value = row[found]
-    return "" if value is None else str(value)

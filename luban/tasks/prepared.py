@@ -6,7 +6,6 @@ same record that the stage itself trains.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from luban.log import Log
 from luban.stages import Facts
+from luban.tasks.task import find_task
 from luban.train.alike import check_alike
 from luban.train.certificate import pass_gate
 from luban.train.joining import join
@@ -31,20 +31,16 @@ class Prepared:
 Prepare = Callable[[Any, Mapping[str, Path], Path, Log], Prepared]
 """(settings, inputs by name, folder to fill, log) -> what the stage would train."""
 
-PREPARE = {
-    "pretrain": "luban.tasks.pretrain:prepare",
-    "classify": "luban.tasks.classify:prepare",
-    "chat": "luban.tasks.chat:prepare",
-    "vectors": "luban.tasks.vectors:prepare",
-}
-"""Stages that train by gradients, by name."""
-
 
 def preparation(stage: str) -> Prepare:
     """Return what prepares a stage's run."""
-    module, _, name = PREPARE[stage].partition(":")
-    function: Prepare = getattr(importlib.import_module(module), name)
+    function: Prepare = find_task(stage).load("prepare")
     return function
+
+
+def train_stage(prepare: Prepare, settings: Any, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
+    """Prepare a run and train it: the stage of every task that learns by gradients."""
+    return train_prepared(prepare(settings, inputs, out, log), out, log)
 
 
 def train_prepared(prepared: Prepared, out: Path, log: Log) -> Facts:

@@ -15,8 +15,8 @@ from luban.files import Manifest
 from luban.log import Log
 from luban.records import Batch
 from luban.runner import input_key
-from luban.stages import STAGES
-from luban.tasks.prepared import PREPARE, preparation
+from luban.stages import STAGES, trained_stages
+from luban.tasks.prepared import preparation
 from luban.tasks.windows import shard_folders, training_windows
 from luban.tokenizer import Tokenizer, load_tokenizer
 
@@ -49,10 +49,11 @@ def samples_of(run: Path, step: int, *, texts: bool = True) -> list[Sample]:
     samples_of(Path("runs/lm"), 120)[0].pieces[0].source
     """
     manifest = Manifest.read(run)
-    if manifest is None or manifest.stage not in PREPARE:
+    if manifest is None or manifest.stage not in trained_stages():
         what = "no finished run" if manifest is None else f"made by the stage {manifest.stage}"
         raise DataError(
-            f"{run} has no training steps: {what}", fix=f"name a folder that {' or '.join(PREPARE)} wrote"
+            f"{run} has no training steps: {what}",
+            fix=f"name a folder that {' or '.join(trained_stages())} wrote",
         )
     settings = fill(STAGES[manifest.stage].settings_class(), Tree(manifest.settings))
     n_steps = manifest.facts.get("counts", {}).get("steps") or settings.steps

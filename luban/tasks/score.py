@@ -1,245 +1,76 @@
-"""Score a model folder on labelled rows or token shards: every score with interval and signature."""
+"""Score a model folder: every score with interval and signature."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from luban.data.batches import PackedWindows
-from luban.data.examples import read_examples, read_labelled, table_in
-from luban.device import choose_device
-from luban.errors import CheckpointError, DataError
+from luban.data.encoding import Unreadable
+from luban.data.examples import table_in
+from luban.data.tables import TABLE_SUFFIXES, read_rows, suffix_of
+from luban.errors import CheckpointError
 from luban.evaluate.compare import PREDICTIONS
-from luban.evaluate.intervals import Plan, bootstrap, ratio_of_sums, signature
-from luban.evaluate.language_model import document_bits
-from luban.evaluate.metrics import calibration_table, classification, confusion, per_class_table
-from luban.files import Manifest, hash_path, write_json, write_jsonl
+from luban.evaluate.intervals import Plan
+from luban.files import write_json, write_jsonl
 from luban.log import Log
-from luban.models.load import load_model
-from luban.records import Example
-from luban.runner import input_key
 from luban.stages import Facts
-from luban.tasks.predict import Classifier, Prediction, load_classifier
-from luban.tasks.settings import BagSettings, ClassifySettings, ScoreSettings
-from luban.tokenizer import load_tokenizer
+from luban.tasks.settings import ScoreSettings
+from luban.tasks.task import Task, all_tasks, find_task, task_of
 
 SCORES = "scores.json"
-WINDOWS_PER_BATCH = 16
-USUAL_CONTEXT = 256
-SPLITS = ("train", "validation", "test")
-LATENCY_TEXTS = 50
-"""Texts timed one by one; the median is reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows to score and which part of the file they are."""
-
-    examples: list[Example]
-    split: str
-    warnings: list[str]
+LOOKED_AT = 20
+"""First rows of a file that tell what its columns are."""
 
 
 def score(settings: ScoreSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Facts:
     """Write scores.json and predictions.jsonl; the facts are the scores."""
     model, data = inputs["model"], inputs["data"]
-    if data.is_dir() and table_in(data) == data:
-        return _score_language_model(settings, model, data, out)
-    rows = rows_to_score(settings, model, data)
-    for text in rows.warnings:
-        log.warn(text)
-    classifier = load_classifier(model)
-    known = check_labels(classifier.labels, rows.examples, log)
-    predictions = classifier.predict([e.text for e in rows.examples])
-    plan = Plan(settings.resamples, settings.confidence, settings.seed)
-    facts = score_predictions(rows.examples, predictions, plan)
-    facts |= {
-        "counts": {"n": len(rows.examples), "unknown_labels": len(rows.examples) - known},
-        "signature": signature("accuracy", len(rows.examples), plan, rows.split, hash_path(data)),
-        "latency_ms": latency_ms(classifier, [e.text for e in rows.examples]),
-        "parameters": classifier.n_parameters,
-        "model": str(model),
-        "family": classifier.family,
-        "split": rows.split,
-        "data": str(data),
-    }
-    write_json(out / SCORES, facts)
-    write_jsonl(out / PREDICTIONS, map(_row, rows.examples, predictions))
+    task = scoring_task(model, data)
+    scorer = task.load("score")
+    if scorer is None:
+        raise CheckpointError(
+            f"{model} was made for {task.name}, which has no score", fix="evaluate a model of another task"
+        )
+    facts: Facts = scorer(settings, model, data, out, log)
     return facts
 
 
-def rows_to_score(settings: ScoreSettings, model: Path, data: Path) -> Rows:
-    """Return the rows of the wanted split, or all rows of a file that has no splits.
-
-    A file without a split column is scored whole, unless the model was trained on this very file:
-    then the rows that training held out are scored.
-    """
-    trained = _trained_on(model, data)
-    if trained is not None:
-        examples = read_examples(data, settings.columns, eval_path=trained.eval_path)
-        chosen, warnings = examples.part(settings.split), examples.warnings
-        there = {name: len(examples.part(name)) for name in SPLITS}
-    else:
-        rows, rejects = read_labelled(data, settings.columns)
-        warnings = [f"{len(rejects)} rows cannot be used, such as {_where(rejects[0])}"] if rejects else []
-        if all(part is None for _, part in rows):
-            return Rows([example for example, _ in rows], "all", warnings)
-        there = Counter(part for _, part in rows if part)
-        wanted: str = settings.split
-        if wanted == "test" and not there["test"] and there["validation"]:
-            wanted = "validation"
-            warnings.append("there is no test part: the dev part is scored")
-        chosen = [example for example, part in rows if part == wanted]
-    if not chosen:
-        listed = ", ".join(f"{n} {name}" for name, n in there.items())
-        raise DataError(
-            f"{data} has no rows of the split {settings.split}; it has {listed}", fix="choose another --split"
-        )
-    return Rows(chosen, settings.split, warnings)
+def scoring_task(model: Path, data: Path) -> Task:
+    """Return the task whose score is meant: the data's, if it can only be of one; else the model's."""
+    own = task_of(model)
+    if data.is_dir() and table_in(data) == data:  # token shards
+        return find_task("pretrain")
+    found = _columns(data)
+    for task in all_tasks().values():
+        if any(set(columns) <= found for columns in task.scores_rows):
+            return task
+    return own
 
 
-@dataclass(frozen=True, slots=True)
-class _Trained:
-    """That the model was trained on the file that is to be scored, and with which test rows."""
-
-    eval_path: Path | None
-
-
-def _trained_on(model: Path, data: Path) -> _Trained | None:
-    manifest = Manifest.read(model)
-    inputs = manifest.inputs if manifest else {}
-    if (inputs.get("data") or {}).get("key") != input_key(data):
-        return None
-    eval_path = Path(inputs["eval"]["path"]) if "eval" in inputs else None
-    return _Trained(eval_path if eval_path and eval_path.exists() else None)
+def _columns(data: Path) -> set[str]:
+    """Return the names of the columns of a table's first rows; none of what is no table."""
+    path = table_in(data) if data.is_dir() else data
+    if not path.is_file() or suffix_of(path) not in TABLE_SUFFIXES:
+        return set()
+    try:
+        rows = list(islice(read_rows(path), LOOKED_AT))
+    except Unreadable:  # the scorer tells it, with the place
+        return set()
+    return {str(name) for _, row in rows if not isinstance(row, Unreadable) for name in row}
 
 
-def _where(reject: Mapping[str, Any]) -> str:
-    return f"line {reject['line']}: {reject['reason']}"
+def plan_of(settings: ScoreSettings) -> Plan:
+    """Return how intervals are drawn."""
+    return Plan(settings.resamples, settings.confidence, settings.seed)
 
 
-def check_labels(labels: Sequence[str], rows: Sequence[Example], log: Log) -> int:
-    """Return how many rows have a label the model knows; warn of others, refuse if there is none."""
-    unknown = sorted({row.label for row in rows} - set(labels))
-    n_known = sum(row.label in labels for row in rows)
-    if rows and not n_known:
-        raise DataError(
-            f"the model knows none of the labels in the rows: {', '.join(unknown[:10])}",
-            fix=f"name the rows' labels as the model does: {', '.join(labels[:20])}",
-        )
-    if unknown:
-        log.warn(
-            f"{len(rows) - n_known} of {len(rows)} rows have a label that the model has never seen "
-            f"({', '.join(unknown[:5])}); they count as errors"
-        )
-    return n_known
-
-
-def score_predictions(
-    rows: Sequence[Example], predictions: Sequence[Prediction], plan: Plan
-) -> dict[str, Any]:
-    """Return metrics with intervals, the table of classes, the confusion matrix and the calibration."""
-    names = list(predictions[0].probabilities) if predictions else []
-    names += sorted({row.label for row in rows} - set(names))  # the model cannot guess these: all errors
-    number = {name: i for i, name in enumerate(names)}
-    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
-    predicted = np.array([number[p.label] for p in predictions], dtype=np.int64)
-    confidence = np.array([p.probability for p in predictions], dtype=np.float64)
-    statistic = classification(labels, predicted, len(names), confidence)
-    counts = confusion(labels, predicted, len(names))
-    return {
-        "metrics": {name: s.plain() for name, s in bootstrap(statistic, len(rows), plan).items()},
-        "per_class": per_class_table(counts, names),
-        "confusion": {"labels": names, "counts": counts.tolist()},
-        "calibration": calibration_table(confidence, (labels == predicted).astype(np.int64)),
-    }
-
-
-def score_held_out(
-    folder: Path, settings: ClassifySettings | BagSettings, data: Path, eval_path: Path | None = None
-) -> dict[str, dict[str, Any]]:
-    """Return metrics with intervals on the rows that training a classifier held out, by split."""
-    examples = read_examples(data, settings.columns, eval_path=eval_path)
-    classifier = load_classifier(folder)
-    scores = {}
-    for split, rows in (("validation", examples.validation), ("test", examples.test)):
-        if rows:
-            predictions = classifier.predict([row.text for row in rows])
-            scores[split] = score_predictions(rows, predictions, Plan())["metrics"]
-    return scores
-
-
-def latency_ms(classifier: Classifier, texts: Sequence[str]) -> float | None:
-    """Return the median time of one text alone, in milliseconds, after a first that warms up."""
-    if not texts:
-        return None
-    classifier.predict(texts[:1])
-    seconds = []
-    for text in texts[:LATENCY_TEXTS]:
-        start = time.perf_counter()
-        classifier.predict([text])
-        seconds.append(time.perf_counter() - start)
-    return round(statistics.median(seconds) * 1000, 3)
-
-
-def _score_language_model(settings: ScoreSettings, folder: Path, data: Path, out: Path) -> Facts:
-    """Score bits per byte over the documents of one split of token shards."""
-    if not (data / f"{settings.split}.bin").is_file():
-        raise DataError(
-            f"{data} is no folder of token shards with a split {settings.split}",
-            fix="name a folder that `luban data shard` wrote, or a file of labelled rows",
-        )
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
-    config = model.config
-    if config.head.kind != "tokens" or config.trunk.sight != "causal" or config.encoder is not None:
-        raise CheckpointError(f"{folder} is no language model", fix="score it on a file of labelled rows")
-    if tokenizer.hash != load_tokenizer(data / "tokenizer").hash:
-        raise DataError(
-            f"{folder} and {data} have different tokenizers", fix="shard the text with the model's tokenizer"
-        )
-    context = min(_context(folder), config.max_len)
-    windows = PackedWindows(data / settings.split, context=context, batch_size=WINDOWS_PER_BATCH, seed=0)
-    rows = document_bits(model.to(choose_device()), windows)
-    bits, n_bytes = (np.array([row[key] for row in rows], dtype=np.float64) for key in ("bits", "bytes"))
-    plan = Plan(settings.resamples, settings.confidence, settings.seed)
-    scores = bootstrap(ratio_of_sums("bits_per_byte", bits, n_bytes), len(rows), plan)
-    facts = {
-        "metrics": {name: s.plain() for name, s in scores.items()},
-        "counts": {"n": len(rows), "bytes": int(n_bytes.sum()), "targets": sum(r["targets"] for r in rows)},
-        "signature": signature("bits_per_byte", len(rows), plan, settings.split, input_key(data)),
-        "context": context,
-        "latency_ms": None,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "model": str(folder),
-        "family": config.family,
-        "split": settings.split,
-        "data": str(data),
-    }
+def keep_scores(
+    facts: dict[str, Any], rows: Iterable[Mapping[str, Any]], model: Path, data: Path, out: Path
+) -> Facts:
+    """Write scores.json, and predictions.jsonl with a line for each row; return the facts."""
+    facts |= {"model": str(model), "data": str(data)}
     write_json(out / SCORES, facts)
     write_jsonl(out / PREDICTIONS, rows)
     return facts
-
-
-def _context(folder: Path) -> int:
-    """How many tokens the model saw at once in training, so that it is scored as it was trained."""
-    manifest = Manifest.read(folder)
-    return int(manifest.settings.get("context", USUAL_CONTEXT)) if manifest else USUAL_CONTEXT
-
-
-def _row(example: Example, prediction: Prediction) -> dict[str, Any]:
-    return {
-        "id": example.id,
-        "text": example.text,
-        "label": example.label,
-        "predicted": prediction.label,
-        "probability": prediction.probability,
-        "probabilities": prediction.probabilities,
-    }

@@ -14,7 +14,7 @@ from luban.models.families import FAMILIES
 from luban.models.load import load_model
 from luban.models.model import Model
 from luban.models.width import width_lr_scale
-from luban.tasks.settings import ModelSettings, SurgerySettings
+from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tune.freeze import lr_scale
 from luban.tune.surgery import (

@@ -27,6 +27,7 @@ from luban.objectives.skip_gram import N_DRAWN, noise_table, skip_gram
 from luban.stages import Facts
 from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.settings import VectorsSettings
+from luban.tasks.task import Closed, Trained
 from luban.tokenizer import Tokenizer
 from luban.tokenizer.words import choose_unit, train_words
 from luban.train.metrics import METRICS
@@ -183,3 +184,19 @@ def _samples(model: Model, tokenizer: Tokenizer, step: int) -> list[dict[str, An
     shown = [words[rank] for rank in SHOWN if rank < len(words)] or words[:3]
     near = {word: neighbours(words, matrix, [word], n=6) for word in shown}
     return [{"sample": {"prompt": word, "text": ", ".join(w for w, _ in near[word])}} for word in shown]
+
+
+def close(trained: Trained) -> Closed:
+    """Say what held-out pairs cost before, and now, and show neighbours."""
+    facts, out = trained.facts, trained.out
+    best = facts["best"]
+    shown = [s for s in facts["samples"] if s["step"] == best["step"]]
+    word = shown[0]["prompt"] if shown else "WORD"
+    return Closed(
+        {"out": str(out), "first": facts.get("first"), "best": best},
+        (
+            f"nats per pair on held-out text: {facts['first']['loss']:.3f} before, {best['loss']:.3f} now",
+            *(f"{s['prompt']}: {s['text']}" for s in shown),
+            f"luban inspect neighbours {word} --model {out}",
+        ),
+    )

@@ -135,7 +135,7 @@ def test_an_option_that_a_task_cannot_use_is_refused(data: Path, tmp_path: Path,
 
 
 def test_nothing_to_predict_is_an_error(tmp_path: Path, command: Command) -> None:
-    assert "there is no text to classify" in command("predict", tmp_path).err
+    assert "there is nothing to ask about" in command("predict", tmp_path).err
 
 
 def test_cross_validation_trains_every_fold_and_says_how_scores_vary(

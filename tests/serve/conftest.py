@@ -21,8 +21,9 @@ from luban.serve.app import build_app
 from luban.serve.engine import Engine
 from luban.serve.schemas import Limits
 from luban.serve.security import Guard
-from luban.serve.served import Piece, Served, Sorter, Writer
+from luban.serve.served import Answerer, Piece, Served, Writer
 from luban.serve.server import bind
+from luban.tasks.task import Predictor
 
 if TYPE_CHECKING:
     from luban.generate.settings import SamplingSettings
@@ -75,7 +76,14 @@ def moods(texts: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-MOODS = Sorter("moods", ("bad", "good"), moods)
+MOODS = Answerer(
+    "moods",
+    "/v1/classify",
+    Predictor(
+        ("text",), lambda rows: moods([r["text"] for r in rows]), ("label",), {"labels": ["bad", "good"]}
+    ),
+    {"text": "a fine film"},
+)
 Serving = Callable[..., httpx.Client]
 
 

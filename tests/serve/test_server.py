@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,11 @@ from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.load import load_model, save_model
 from luban.serve import server
-from luban.serve.served import Sorter, Writer, open_folder
+from luban.serve.served import Writer, open_folder
 from luban.serve.server import bind, curl_line, serve
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe
+from tests.serve.conftest import MOODS
 
 ROOT = Path(__file__).parent.parent.parent
 TEXTS = ["the old house stood by the river", "今天 天气 很好", "a fine film and a good one"] * 3
@@ -127,8 +129,8 @@ def test_a_text_gets_the_same_answer_alone_and_among_others(url: str) -> None:
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_curl_line_it_prints_works(url: str, folders: tuple[Path, Path]) -> None:
     for path, model in (("/v1/completions", "tale"), ("/v1/classify", "mood")):
-        kind = Writer(model, 1, list, None) if model == "tale" else Sorter(model, (), None)  # type: ignore[arg-type]
-        line = shlex.split(curl_line(url, path, kind))
+        asked = Writer(model, 1, list, None) if model == "tale" else replace(MOODS, name=model)  # type: ignore[arg-type]
+        line = shlex.split(curl_line(url, path, asked))
         done = subprocess.run([*line, "-s", "-f"], capture_output=True, text=True, check=True, timeout=30)
         assert json.loads(done.stdout)["model"] == model
 

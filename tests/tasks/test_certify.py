@@ -15,7 +15,6 @@ from luban.log import Log
 from luban.recipe import Recipe, build_recipe
 from luban.runner import run_recipe
 from luban.tasks.certify import PROOFS, Certificate, certify, divided_otherwise, training_stages
-from luban.tasks.prepared import PREPARE
 from luban.tasks.settings import ClassifySettings, PretrainSettings
 from luban.train.certificate import CERTIFICATE
 from tests.tasks.test_chat import inputs
@@ -165,9 +164,3 @@ def test_steps_are_divided_into_another_number_of_parts(settings, n, size):
     assert found.n_micro_batches == n
     assert getattr(found, "batch_size", None) or found.tokens_per_batch == size
     assert getattr(found, "batch_size", size) == size
-
-
-def test_every_stage_with_a_run_can_be_prepared():
-    from luban.stages import STAGES
-
-    assert set(PREPARE) <= set(STAGES)

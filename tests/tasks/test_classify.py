@@ -12,8 +12,9 @@ from luban.files import read_json, read_jsonl, write_jsonl
 from luban.log import Log
 from luban.models.load import load_model
 from luban.tasks.classify import advise, advised_lr, classify
+from luban.tasks.model_settings import ModelSettings
 from luban.tasks.predict import load_classifier
-from luban.tasks.settings import ClassifySettings, ColumnSettings, ModelSettings
+from luban.tasks.settings import ClassifySettings, ColumnSettings
 
 GOOD, BAD = ("fine", "lovely", "great"), ("dull", "awful", "boring")
 LSTM = ModelSettings(family="recurrent", size="tiny", dim=16)
@@ -71,7 +72,7 @@ def test_the_best_weights_are_saved_not_the_last(tmp_path):
     out, facts = run(tmp_path, misleading(), evaluate_every_steps=5, patience=0)
     looks = [r["validation"]["loss"] for r in read_jsonl(out / "metrics.jsonl") if "validation" in r]
     assert facts["best"]["loss"] == min(looks) < looks[-1]
-    from luban.tasks.score import score_held_out
+    from luban.tasks.classify_score import score_held_out
 
     held_out = score_held_out(out, settings(), tmp_path / "out.jsonl")
     assert held_out["validation"]["accuracy"]["value"] == facts["best"]["accuracy"]

@@ -2,13 +2,13 @@
 
 import pytest
 
-from luban.errors import CheckpointError, DataError
+from luban.errors import CheckpointError
 from luban.files import write_json
 from luban.models.build import build_model
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.models.load import save_model
-from luban.tasks.predict import load_classifier, read_texts
+from luban.tasks.predict import load_classifier
 from luban.tasks.sequences import cut
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe
@@ -82,35 +82,3 @@ def test_a_cut_keeps_the_separator_of_the_template():
     assert cut([1, 5, 6, 7, 2], 3, 2) == [1, 5, 2]
     assert cut([5, 6, 7], 2, 2) == [5, 6]
     assert cut([5, 6], 2) == [5, 6]
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.txt", "first\n\n第二\n"),
-        ("a.csv", "id,text\n1,first\n2,第二\n"),
-        ("a.tsv", "id\t文本\n1\tfirst\n2\t第二\n"),
-        ("a.jsonl", '{"text": "first"}\n{"text": "第二"}\n'),
-    ],
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_texts_are_read_from_lines_or_a_column(tmp_path, name, content, encoding):
-    (tmp_path / name).write_text(content, encoding=encoding)
-    assert read_texts(tmp_path / name) == ["first", "第二"]
-
-
-def test_a_table_without_a_known_column_names_those_it_has(tmp_path):
-    (tmp_path / "a.csv").write_text("id,words\n1,first\n")
-    with pytest.raises(
-        DataError, match="has no column with text; it has: id, words\n  fix: name it with --column"
-    ):
-        read_texts(tmp_path / "a.csv")
-    assert read_texts(tmp_path / "a.csv", "words") == ["first"]
-
-
-def test_a_file_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_bytes(bytes(range(256)) * 10)
-    with pytest.raises(DataError, match="cannot be read: not text"):
-        read_texts(tmp_path / "a.txt")
-    with pytest.raises(DataError, match="does not exist"):
-        read_texts(tmp_path / "b.txt")

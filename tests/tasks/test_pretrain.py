@@ -18,8 +18,10 @@ from luban.files import read_jsonl
 from luban.log import Log
 from luban.models.load import load_model
 from luban.tasks import windows
+from luban.tasks.infill import find_marks
+from luban.tasks.model_settings import ModelSettings
 from luban.tasks.pretrain import pretrain
-from luban.tasks.settings import CorruptionSettings, ModelSettings, PretrainSettings
+from luban.tasks.settings import CorruptionSettings, PretrainSettings
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe
 
@@ -194,7 +196,10 @@ def test_a_model_learns_what_it_is_made_for(shards, tmp_path, family, objective)
 def test_a_model_that_fills_middles_in_still_writes_and_is_scored_on_plain_text(shards, tmp_path):
     facts = run(shards, tmp_path / "out", objective="fill_in_the_middle", steps=20)
     assert facts["best"]["bits_per_byte"] < facts["first"]["bits_per_byte"]
-    assert load_model(tmp_path / "out").config.vocab_size == 303
+    assert load_model(tmp_path / "out").config.vocab_size == 304
+    assert find_marks(load_tokenizer(tmp_path / "out")) == (300, 302, 301)
+    again = run(shards, tmp_path / "more", tmp_path / "out", objective="fill_in_the_middle", steps=1)
+    assert again["first"]["loss"] == pytest.approx(facts["best"]["loss"], rel=1e-5)
     assert facts["samples"]
 
 

@@ -9,7 +9,8 @@ from luban.evaluate.compare import compare
 from luban.files import read_json, read_jsonl, write_jsonl
 from luban.log import Log
 from luban.runner import run_recipe
-from luban.tasks.score import score, score_held_out
+from luban.tasks.classify_score import score_held_out
+from luban.tasks.score import score
 from luban.tasks.settings import BagSettings, ScoreSettings
 
 pytest.importorskip("sklearn", reason="the quickest model to score is the baseline")

@@ -1,0 +1,61 @@
+"""Settings that all training on a task's rows has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from luban.errors import ConfigError
+from luban.tasks.model_settings import ModelSettings, SurgerySettings
+from luban.train.settings import Count, Positive, TrainSettings
+from luban.tune.settings import LoraSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneSettings(TrainSettings):
+    """Training on the rows of a task, from a model folder or from scratch."""
+
+    model: ModelSettings | None = None
+    """What to build when no model folder is given; null chooses by the amount of data."""
+    surgery: SurgerySettings = field(default_factory=SurgerySettings)
+    """What to change in the model folder, if one is given."""
+    method: Literal["full", "lora"] = "full"
+    """What learns: every weight, or low-rank adapters."""
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    """The adapters; they are saved apart, and folded into the model that is saved."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
+    epochs: Positive | None = None
+    """Passes over the training rows; null chooses, unless `steps` is given."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
+    lr: Annotated[float, Field(ge=0, lt=10)] = 0.0
+    """Peak learning rate; 0: chosen by the task, the method and the model's width."""
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two looks at the validation rows; 0: after each epoch."""
+    save_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two checkpoints to resume from; 0: after each epoch."""
+    tokens_per_batch: Count = 2048
+    """Tokens in a micro-batch; rows of like length share one, so that little is padding."""
+    max_len: Count = 128
+    """Most tokens of a row."""
+    vocab_size: Annotated[int, Field(ge=260)] = 8000
+    """Size of the tokenizer trained on the rows when none is given."""
+    head_lr_scale: Positive = 1.0
+    """The new head's learning rate, as a multiple of lr."""
+    layer_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer below the head learns at this share of the rate of the one above it."""
+
+    def __post_init__(self) -> None:
+        TrainSettings.__post_init__(self)
+        one_length(self.epochs, self.steps)
+
+
+def one_length(epochs: float | None, steps: int) -> None:
+    """Refuse a length that is given twice."""
+    if steps and epochs:
+        raise ConfigError(
+            f"epochs = {epochs:g} and steps = {steps} contradict each other", fix="give one of them"
+        )
