@@ -176,6 +176,7 @@ def _hidden(
     from luban.errors import ConfigError
     from luban.models.folder import read_config
     from luban.tasks.corrupted import CorruptedWindows
+    from luban.tasks.infill import with_marks
     from luban.tasks.pretrain_objective import choose_objective, corruption
 
     if model is None and settings.objective in ("auto", "next_token"):
@@ -186,7 +187,9 @@ def _hidden(
             fix="name the folder that `luban train` wrote, instead of the shards",
         )
     config = read_config(model)
-    corrupt = corruption(choose_objective(settings.objective, config), config, tokenizer, end, settings)
+    objective = choose_objective(settings.objective, config)
+    tokenizer = with_marks(tokenizer) if objective == "fill_in_the_middle" else tokenizer
+    corrupt = corruption(objective, config, tokenizer, end, settings)
     return CorruptedWindows(windows, corrupt, tokenizer.pad_id or 0) if corrupt else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from luban.models.model import Model
 from luban.objectives.vocabulary import supervised_tokens
 from luban.stages import Facts
 from luban.tasks.corrupted import Corrupt, CorruptedWindows
+from luban.tasks.infill import with_marks
 from luban.tasks.prepared import Prepared, train_prepared
 from luban.tasks.pretrain_objective import OBJECTIVES, choose_objective, corruption, n_marks
 from luban.tasks.settings import PretrainSettings
@@ -55,7 +56,8 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
     folders = shard_folders(inputs)
     shards = folders[0]
     verify_folders(folders, log)
-    tokenizer = load_tokenizer(shards / TOKENIZER)
+    plain = load_tokenizer(shards / TOKENIZER)
+    tokenizer = with_marks(plain) if settings.objective == "fill_in_the_middle" else plain
     windows, validation = training_windows(folders, settings), validation_windows(folders, settings)
     mixed = say_mixture(windows, settings, log)
     windows.at(1)  # too little text for a step is said before a model is built
@@ -63,7 +65,7 @@ def prepare(settings: PretrainSettings, inputs: Mapping[str, Path], out: Path, l
         folder, surgery = inputs["model"], settings.surgery
         model = open_model(folder, surgery, tokenizer=tokenizer, log=log, seed=settings.seed)
         if not surgery.extend_vocabulary:
-            _check_tokenizer(model, tokenizer, folder, shards)
+            _check_tokenizer(model, (plain, tokenizer), folder, shards)
     else:
         refuse_surgery(settings.surgery)
         model = _new_model(settings, tokenizer)
@@ -134,11 +136,11 @@ def _new_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Model:
     return build_model(config, seed=settings.seed)
 
 
-def _check_tokenizer(model: Model, tokenizer: Tokenizer, folder: Path, shards: Path) -> None:
+def _check_tokenizer(model: Model, allowed: Sequence[Tokenizer], folder: Path, shards: Path) -> None:
     """Refuse a model that knows other tokens. A vocabulary padded to a round size is fine."""
     has_own = (folder / "tokenizer.json").is_file()
-    is_same = load_tokenizer(folder).hash == tokenizer.hash if has_own else None
-    ours, theirs = model.config.vocab_size, tokenizer.vocab_size
+    is_same = load_tokenizer(folder).hash in {t.hash for t in allowed} if has_own else None
+    ours, theirs = model.config.vocab_size, allowed[0].vocab_size
     fix = f"shard the text with the model's tokenizer: luban data shard … --tokenizer {folder}"
     if ours < theirs or (ours > theirs and not is_same):
         raise DataError(

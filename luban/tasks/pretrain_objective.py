@@ -8,10 +8,11 @@ import torch
 
 from luban.errors import CheckpointError, ConfigError
 from luban.models.config import ModelConfig
-from luban.objectives.fill_in_the_middle import Infill, rearranged
+from luban.objectives.fill_in_the_middle import rearranged
 from luban.objectives.masked_token import Masking, masked
 from luban.objectives.span_corruption import Corruption, draw, last_ids, without_spans
 from luban.tasks.corrupted import Corrupt
+from luban.tasks.infill import infill_of
 from luban.tasks.settings import CorruptionSettings, PretrainSettings
 from luban.tokenizer import Tokenizer
 from luban.tokenizer.continuations import continues_word
@@ -25,13 +26,6 @@ OBJECTIVES: dict[Sight, tuple[Objective, ...]] = {
     "source": ("span_corruption",),
 }
 """What can be learnt by a model that sees the past, all, or a source; the first is its habit."""
-INFILL_MARKS = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),
-)
-"""How tokenizers spell the marks: Qwen, StarCoder, SantaCoder, Code Llama."""
 
 
 def choose_objective(wanted: Literal["auto"] | Objective, config: ModelConfig) -> Objective:
@@ -57,7 +51,7 @@ def n_marks(objective: Objective, tokenizer: Tokenizer, settings: CorruptionSett
     """Return how many ids the objective needs at the end of the vocabulary, behind the tokenizer's."""
     if objective == "span_corruption" and not _sentinels(tokenizer):
         return settings.n_sentinels
-    return 3 if objective == "fill_in_the_middle" and not _infill_marks(tokenizer) else 0
+    return 0
 
 
 def corruption(
@@ -79,7 +73,13 @@ def corruption(
         draw(settings.context, spans, torch.Generator())  # too few sentinels for a long document are said now
         return lambda batch, generator: without_spans(batch, spans, generator)
     if objective == "fill_in_the_middle":
-        infill = _infill(config, tokenizer, end, shares)
+        infill = infill_of(
+            tokenizer,
+            end,
+            share=shares.infill_share,
+            spm_share=shares.spm_share,
+            line_share=shares.line_share,
+        )
         return lambda batch, generator: rearranged(batch, infill, generator)
     return None
 
@@ -133,30 +133,9 @@ def _spans(config: ModelConfig, tokenizer: Tokenizer, end: int, settings: Corrup
     )
 
 
-def _infill(config: ModelConfig, tokenizer: Tokenizer, end: int, settings: CorruptionSettings) -> Infill:
-    prefix_id, suffix_id, middle_id = _infill_marks(tokenizer) or last_ids(config.vocab_size, 3)
-    return Infill(
-        prefix_id=prefix_id,
-        suffix_id=suffix_id,
-        middle_id=middle_id,
-        end_id=end,
-        pad_id=tokenizer.pad_id or 0,
-        share=settings.infill_share,
-        spm_share=settings.spm_share,
-    )
-
-
 def _sentinels(tokenizer: Tokenizer) -> tuple[int, ...]:
     """Return the ids of <extra_id_0>, <extra_id_1>, ..., as far as the tokenizer has them."""
     found: list[int] = []
     while (id := tokenizer.token_id(f"<extra_id_{len(found)}>")) is not None:
         found.append(id)
     return tuple(found)
-
-
-def _infill_marks(tokenizer: Tokenizer) -> tuple[int, int, int] | None:
-    for names in INFILL_MARKS:
-        prefix, suffix, middle = (tokenizer.token_id(name) for name in names)
-        if prefix is not None and suffix is not None and middle is not None:
-            return prefix, suffix, middle
-    return None

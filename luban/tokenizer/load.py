@@ -220,6 +220,12 @@ class Tokenizer:
         backend.add_special_tokens(list(tokens))
         return Tokenizer(backend, self._config)
 
+    def with_specials(self) -> Tokenizer:
+        """Return a copy that takes a special token in a text for what it is: for texts of templates."""
+        copy = Tokenizer(self.reading_specials(), self._config)
+        copy._backend.encode_special_tokens = False
+        return copy
+
     def save(self, folder: Path) -> None:
         """Write the folder's three tokenizer files."""
         folder.mkdir(parents=True, exist_ok=True)

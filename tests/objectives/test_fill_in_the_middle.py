@@ -16,11 +16,11 @@ INFILL = Infill(prefix_id=PRE, suffix_id=SUF, middle_id=MID, end_id=END, share=1
 
 
 def test_prefix_suffix_middle() -> None:
-    assert rearrange([5, 6, 7, 8], (1, 3), INFILL, "psm") == [PRE, 5, SUF, 8, MID, 6, 7]
+    assert rearrange(([5], [6, 7], [8]), INFILL, "psm") == [PRE, 5, SUF, 8, MID, 6, 7]
 
 
 def test_suffix_prefix_middle() -> None:
-    assert rearrange([5, 6, 7, 8], (1, 3), INFILL, "spm") == [PRE, SUF, 8, MID, 5, 6, 7]
+    assert rearrange(([5], [6, 7], [8]), INFILL, "spm") == [PRE, SUF, 8, MID, 5, 6, 7]
 
 
 def restore(ids: list[int]) -> tuple[str, list[int]]:
@@ -60,6 +60,20 @@ def test_targets_are_the_next_tokens_of_the_same_document() -> None:
     assert torch.equal(made.targets[:, :-1][inside], made.tokens[:, 1:][inside])
     assert (made.targets[:, :-1][~inside] == IGNORE).all()
     assert made.targets[0, -1] != IGNORE  # marks made the row longer than the window
+
+
+def test_a_document_that_fills_its_row_still_ends_its_middle() -> None:
+    """Marks take four places; the far end of the suffix gives them up, then the beginning of the prefix."""
+    text = list(range(10, 40))
+    made = rearranged(rows([text] * 100), INFILL, generator())
+    n_ended = 0
+    for tokens, targets in zip(made.tokens.tolist(), made.targets.tolist(), strict=True):
+        ids = [*tokens, targets[-1]]
+        middle = ids[ids.index(MID) + 1 :]
+        n_ended += middle[-1] == END
+        _, found = restore(ids)
+        assert "".join(map(chr, found[:20])) in "".join(map(chr, text))
+    assert n_ended > 90  # but for middles that are the whole text
 
 
 def test_documents_that_are_not_chosen_stay_as_they_are() -> None:

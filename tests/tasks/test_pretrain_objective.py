@@ -8,6 +8,7 @@ from tokenizers import models
 
 from luban.errors import CheckpointError, ConfigError
 from luban.models.config import HeadConfig, ModelConfig, NoTrunkConfig, RecurrentConfig, TransformerConfig
+from luban.tasks.infill import with_marks
 from luban.tasks.pretrain_objective import choose_objective, corruption, n_marks
 from luban.tasks.settings import CorruptionSettings, PretrainSettings
 from luban.tokenizer import Tokenizer
@@ -73,15 +74,19 @@ def test_marks_are_the_tokenizers_own_or_the_last_ids_of_the_vocabulary() -> Non
         assert corrupt(batch, None).targets[0, 0] == first
 
 
-def test_infill_marks_are_the_tokenizers_own_or_the_last_ids_of_the_vocabulary() -> None:
-    plain, own = tokenizer(), tokenizer("<|fim_middle|>", "<|fim_prefix|>", "<|fim_suffix|>")
-    assert n_marks("fill_in_the_middle", plain, SETTINGS.corruption) == 3
-    assert n_marks("fill_in_the_middle", own, SETTINGS.corruption) == 0
+def test_infill_marks_are_the_tokenizers_own_or_are_added_to_it() -> None:
+    own = tokenizer("<|fim_middle|>", "<|fim_prefix|>", "<|fim_suffix|>")
     always = PretrainSettings(corruption=CorruptionSettings(infill_share=1.0))
     batch = rows([[3, 4, 5, 6, 7, 8, 9, 1]])
-    for used, first in ((plain, 19), (own, 11)):
+    for used, first in ((with_marks(tokenizer()), 10), (own, 11)):
+        assert with_marks(used) is used
         corrupt = corruption("fill_in_the_middle", config(), used, 1, always)
-        assert corrupt(batch, None).tokens[0, 0] == first
+        assert corrupt(batch, generator()).tokens[0, 0] == first
+
+
+def test_infilling_without_marks_is_an_error_that_says_how_to_get_them() -> None:
+    with pytest.raises(CheckpointError, match="no marks for infilling"):
+        corruption("fill_in_the_middle", config(), tokenizer(), 1, SETTINGS)
 
 
 def test_masking_never_hides_special_tokens_and_uses_the_tokenizers_mask() -> None:
