@@ -213,7 +213,14 @@ class WindowBatches:
     """Windows of like length share a batch; targets (B, 2K), segments (B, T) for models that know them."""
 
     def __init__(
-        self, windows: Sequence[Window], *, tokens_per_batch: int, seed: int, pad_id: int, with_segments: bool
+        self,
+        windows: Sequence[Window],
+        *,
+        tokens_per_batch: int,
+        seed: int,
+        pad_id: int,
+        with_segments: bool,
+        n_micro_batches: int = 1,
     ):
         self.windows = windows
         self._with_segments = with_segments
@@ -223,6 +230,7 @@ class WindowBatches:
             tokens_per_batch=tokens_per_batch,
             seed=seed,
             pad_id=pad_id,
+            n_micro_batches=n_micro_batches,
         )
         self.steps_per_epoch = self._bucketed.steps_per_epoch
 
