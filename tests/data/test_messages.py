@@ -54,8 +54,8 @@ def test_tools_and_a_system_prompt_beside_the_turns_are_kept(tmp_path: Path) -> 
     tools = [{"name": "f"}]
     row = {
         "conversations": [
-            {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "observation", "value": "c"},
-            {"from": "gpt", "value": "d"},
+            {"from": "human", "value": "a"}, {"from": "function_call", "value": '{"name": "f", "arguments": {}}'},
+            {"from": "observation", "value": "c"}, {"from": "gpt", "value": "d"},
         ],
         "system": "s", "tools": json.dumps(tools),
     }  # fmt: skip
@@ -118,6 +118,38 @@ def test_the_same_talk_has_the_same_key_wherever_it_stands(tmp_path: Path) -> No
 
 CALL = '{"name": "clock", "arguments": {"城市": "北京"}}'
 TOOL = {"role": "tool", "content": "12:00"}
+
+
+def called(name: str) -> list[dict[str, str]]:
+    return [{"role": "tool_call", "content": json.dumps({"name": name, "arguments": {}})}]
+
+
+@pytest.mark.parametrize(
+    ("turns", "tools", "reason"),
+    [
+        (called("g"), [{"name": "f"}, {"name": "时钟"}], "turn 2 calls 'g', which is not among the row's tools: f, 时钟"),
+        ([*called("f"), {"role": "tool", "content": "12:00"}, *called("h")], [{"function": {"name": "f"}}], "turn 4 calls 'h'"),
+        ([ANSWERED, {"role": "tool", "content": "12:00"}], None, "turn 3 is a tool's, and nothing was called"),
+        (called("f"), [{"description": "x"}], "a tool has no name"),
+        (called("f"), ["f"], "a tool has no name"),
+        ([{"role": "tool_call", "content": "f()"}], None, "a tool call is no JSON"),
+    ],
+)  # fmt: skip
+def test_a_call_that_nobody_could_make_is_set_aside(
+    turns: Any, tools: Any, reason: str, tmp_path: Path
+) -> None:
+    row = {
+        "messages": [ASKED, *turns, TOOL, ANSWERED][: 99 if turns[-1]["role"] != "tool" else -2],
+        "tools": tools,
+    }
+    row["messages"] += [] if row["messages"][-1]["role"] == "assistant" else [ANSWERED]
+    (reject,) = read(tmp_path, {"messages": [ASKED, ANSWERED]}, row).rejects
+    assert reject["reason"].startswith(reason)
+
+
+def test_a_row_that_lists_no_tools_may_call_any(tmp_path: Path) -> None:
+    row = {"messages": [ASKED, *called("f"), TOOL, TOOL, ANSWERED]}
+    assert not read(tmp_path, row).rejects
 
 
 @pytest.mark.parametrize(

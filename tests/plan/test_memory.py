@@ -12,7 +12,8 @@ from luban.models.build import build_model
 from luban.models.config import ModelConfig
 from luban.models.families import FAMILIES
 from luban.plan.memory import LOGIT_BYTES, Load, disk_bytes, load_of, smaller, what_fits
-from luban.tasks.settings import ChatSettings, PretrainSettings
+from luban.tasks.chat_settings import ChatSettings
+from luban.tasks.settings import PretrainSettings
 
 SIZES = {"dim": 96, "n_layers": 4, "n_heads": 6, "ffn_dim": 256, "max_len": 128}
 

@@ -18,12 +18,14 @@ from luban.models.families import FAMILIES
 from luban.models.load import load_model, save_model
 from luban.records import IGNORE
 from luban.tasks.chat import chat, prepare
-from luban.tasks.settings import ChatSettings
+from luban.tasks.chat_settings import ChatSettings
 from luban.tokenizer import load_tokenizer
+from luban.tokenizer.chat_formats import read_template
 from luban.tune.lora import adapted
 from luban.tune.peft_folder import load_adapter
 from luban.tune.settings import LoraSettings
 from tests.tokenizer.test_chat import CHATML, LLAMA2, speaking
+from tests.tokenizer.test_chat_formats import CALLS, TOOLS, WITH_TOOLS
 
 SETTINGS = ChatSettings(
     steps=12, lr=0.02, tokens_per_batch=256, evaluate_every_steps=6, save_every_steps=6, lora=LoraSettings(rank=4),
@@ -155,7 +157,12 @@ def test_rows_that_cannot_be_learnt_are_set_aside_with_their_reasons(
     facts = chat(dataclasses.replace(SETTINGS, steps=2), inputs, out, QUIET)
     reasons = [row["reason"] for row in read_jsonl(out / "rejects.jsonl")]
     assert facts["counts"]["rejected_rows"] == 4
-    for part in ("last turn is the user's", "more than max_len = 200", "special token", "{{name}}"):
+    for part in (
+        "last turn is the user's",
+        "more than max_len = 200",
+        "a mark of the chat template",
+        "{{name}}",
+    ):
         assert any(part in reason for reason in reasons), part
 
 
@@ -210,6 +217,80 @@ def test_a_template_that_refuses_every_row_is_the_fault(inputs: dict[str, Path],
     speaking(LLAMA2.replace("== 0", "== 1")).save(inputs["model"])
     with pytest.raises(DataError, match="roles must alternate"):
         prepare(SETTINGS, inputs, tmp_path, QUIET)
+
+
+def test_calls_of_tools_are_learnt(inputs: dict[str, Path], tmp_path: Path) -> None:
+    inputs |= {
+        "eval": inputs["data"],
+        "data": tmp_path / "calls.jsonl",
+        "model": longer(inputs["model"], tmp_path),
+    }
+    write_jsonl(inputs["data"], [{"messages": CALLS, "tools": TOOLS}] * 2)
+    settings = dataclasses.replace(SETTINGS, template="qwen2.5", max_len=1000)
+    (batch,) = prepare(settings, inputs, tmp_path / "out", QUIET).run.batches.at(1)
+    learnt = load_tokenizer(inputs["model"]).decode(
+        batch.targets[batch.targets != IGNORE].tolist(), skip_special=False
+    )
+    assert WITH_TOOLS["qwen2.5"] in learnt
+    assert "12:00" not in learnt
+
+
+def longer(folder: Path, tmp_path: Path) -> Path:
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model.config = dataclasses.replace(model.config, max_len=1000)
+    save_model(model, tmp_path / "longer")
+    tokenizer.save(tmp_path / "longer")
+    return tmp_path / "longer"
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_base_model_is_given_a_format_whose_tokens_learn(
+    method: Any, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    speaking(None).save(inputs["model"])
+    before = load_model(inputs["model"]).stem.tokens.weight
+    settings = dataclasses.replace(SETTINGS, template="luban", method=method)
+    prepared = prepare(settings, inputs, tmp_path / "out", QUIET)
+    begun = prepared.run.model.stem.tokens.weight.detach().clone()
+    n_old = len(before)
+    assert torch.equal(begun[:n_old], before)
+    assert len({tuple(row.tolist()) for row in begun[n_old:]}) == 6
+    out = tmp_path / "out"
+    facts = chat(settings, inputs, out, QUIET)
+    assert facts["best"]["loss"] < facts["first"]["loss"]
+    tokenizer, model = load_tokenizer(out), load_model(out)
+    end = tokenizer.token_id("<|end|>")
+    assert (tokenizer.eos_id, model.config.eos_id, model.config.vocab_size) == (end, end, n_old + 6)
+    assert tokenizer.chat_template == read_template("luban")
+    after = model.stem.tokens.weight
+    assert not torch.equal(after[n_old:], begun[n_old:])
+    assert torch.equal(after[:n_old], before) == (method == "lora")
+    assert not (out / "adapter").exists()
+
+
+def test_a_model_without_a_format_is_told_how_to_get_one(inputs: dict[str, Path], tmp_path: Path) -> None:
+    speaking(None).save(inputs["model"])
+    with pytest.raises(DataError, match=r"train\.template=chatml"):
+        prepare(SETTINGS, inputs, tmp_path, QUIET)
+
+
+def test_several_files_are_learnt_together_and_some_rows_taken_of_each(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "more.jsonl", talks(100)[40:])
+    inputs |= {"data:2": tmp_path / "more.jsonl"}
+
+    def n_rows(**settings: Any) -> int:
+        run = prepare(dataclasses.replace(SETTINGS, **settings), inputs, tmp_path, QUIET).run
+        return sum(
+            len(batch.ids)
+            for step in range(1, run.batches.steps_per_epoch + 1)
+            for batch in run.batches.at(step)
+        )
+
+    assert n_rows() > n_rows(take=(0, 20)) > n_rows(take=(10, 20)) > 20
+    with pytest.raises(ConfigError, match="3 numbers for 2 files"):
+        n_rows(take=(1, 2, 3))
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(inputs: dict[str, Path], tmp_path: Path) -> None:

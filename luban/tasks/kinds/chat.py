@@ -5,15 +5,20 @@ from luban.tasks.task import Task
 TASK = Task(
     name="chat",
     summary="one that answers",
-    rows={"messages": "turns, each with role (system, user, assistant) and content"},
+    rows={
+        "messages": "turns, each with role (system, user, assistant, tool) and content; or the columns of "
+        "ShareGPT or Alpaca",
+        "tools": "what the assistant may call, as OpenAI describes it; may be missing",
+    },
     example={
         "messages": [
             {"role": "user", "content": "Who was Luban?"},
             {"role": "assistant", "content": "A master carpenter of ancient China."},
         ]
     },
-    settings="luban.tasks.settings:ChatSettings",
+    settings="luban.tasks.chat_settings:ChatSettings",
     prepare="luban.tasks.chat:prepare",
+    many=True,
     needs=("model",),
     takes=("eval",),
     close="luban.tasks.chat:close",
