@@ -67,6 +67,9 @@ class Batch:
     source: what an encoder reads, tokens (B, S) or log-mel frames (B, M, frames). source_documents
     (B, S): numbers as in documents, so that packed targets read their own source; 0 marks padding.
     segments (B, T): which of BERT's two texts a token belongs to, from 0; None: all to the first.
+    reference: log-probabilities by the model that tuning began with, in nats, of each row (B,) or each
+    target (B, T). before (B, T): the same by the weights that wrote the row. signal: how good rows are
+    known to be; see the objectives of preferences and rewards.
     """
 
     tokens: Tensor
@@ -75,6 +78,9 @@ class Batch:
     ids: tuple[int, ...] = ()
     source: Tensor | None = None
     source_documents: Tensor | None = None
+    reference: Tensor | None = None
+    before: Tensor | None = None
+    signal: Tensor | None = None
     segments: Tensor | None = None
 
     @classmethod

@@ -134,7 +134,7 @@ class Bucketed:
     def __init__(
         self,
         sequences: Sequence[Sequence[int]],
-        targets: Sequence[int],
+        targets: Sequence[Any] | Array,
         *,
         tokens_per_batch: int,
         seed: int,
@@ -145,7 +145,9 @@ class Bucketed:
         _refuse_empty(self.lengths)
         self._starts = np.concatenate([[0], self.lengths.cumsum()])
         self._flat = np.fromiter((i for s in sequences for i in s), np.int64, int(self._starts[-1]))
-        self._targets = np.asarray(targets, np.int64)
+        self._targets = np.asarray(targets)  # (n,) classes, (n, K) labels, or numbers
+        if self._targets.dtype.kind != "f":
+            self._targets = self._targets.astype(np.int64)
         self.tokens_per_batch, self.seed, self.pad_id = tokens_per_batch, seed, pad_id
         self.n_micro_batches = n_micro_batches
         self._epochs = Epochs(self._plan)
@@ -158,12 +160,12 @@ class Bucketed:
 
     def in_order(self) -> Iterator[Batch]:
         """Yield every row once, longest first; `ids` says which rows a batch holds."""
-        order, sizes = _longest_first(np.arange(len(self.lengths)), self.lengths)
+        order, sizes = longest_first(np.arange(len(self.lengths)), self.lengths)
         for rows in _cut(order, sizes, self.tokens_per_batch):
             yield self.read(rows)
 
     def read(self, rows: Array) -> Batch:
-        """Return the batch of these rows, padded to the longest: tokens (B, T), targets (B,)."""
+        """Return the batch of these rows, padded to the longest: tokens (B, T), targets (B,) or (B, K)."""
         lengths = self.lengths[rows]
         columns = np.arange(lengths.max())
         real = columns < lengths[:, None]
@@ -186,11 +188,12 @@ class Bucketed:
         for chunk in np.array_split(order, n_chunks):
             blur = 1 + BLUR * np.arange(len(chunk)) / len(chunk)  # a chunk is in random order already
             sizes = (self.lengths[chunk] * blur).astype(np.int64)
-            steps += _cut_evenly(*_longest_first(chunk, sizes), budget)
+            steps += cut_evenly(*longest_first(chunk, sizes), budget)
         return [steps[i] for i in permute(np.arange(len(steps)), len(steps), self.seed, 2 * epoch + 1)]
 
 
-def _longest_first(rows: Array, sizes: Array) -> tuple[Array, Array]:
+def longest_first(rows: Array, sizes: Array) -> tuple[Array, Array]:
+    """Return rows and sizes, those of the largest size first."""
     order = np.argsort(-sizes, kind="stable")
     return rows[order], sizes[order]
 
@@ -205,7 +208,7 @@ def _cut(rows: Array, sizes: Array, budget: int) -> list[Array]:
     return groups
 
 
-def _cut_evenly(rows: Array, sizes: Array, budget: int) -> list[Array]:
+def cut_evenly(rows: Array, sizes: Array, budget: int) -> list[Array]:
     """Cut into as few groups, by the smallest budget that does: no group is a lonely rest."""
     groups = _cut(rows, sizes, budget)
     low, high = 1, budget

@@ -18,7 +18,14 @@ class Batches(Protocol):
 
 
 def ahead(batches: Batches, steps: range) -> Iterator[tuple[int, list[Batch]]]:
-    """Yield (step, micro-batches), one step prepared in advance; errors surface at their step."""
+    """Yield (step, micro-batches), one step prepared in advance; errors surface at their step.
+
+    Batches that the model itself writes (`by_model`) wait for the weights of the step before.
+    """
+    if getattr(batches, "by_model", False):
+        for step in steps:
+            yield step, batches.at(step)
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as worker:
         coming = worker.submit(batches.at, steps[0]) if steps else None
         for step in steps:
