@@ -91,7 +91,18 @@ def write(
 
     A draft guesses tokens ahead: see `speculative`. Its rows are written one after another.
     """
-    asked = read_prompts(model, tokenizer, prompts)
+    yield from write_after(model, tokenizer, read_prompts(model, tokenizer, prompts), settings, rules, draft)
+
+
+def write_after(
+    model: Model,
+    tokenizer: Tokenizer,
+    asked: Prompts,
+    settings: SamplingSettings,
+    rules: Sequence[Rule] = (),
+    draft: Draft | None = None,
+) -> Iterator[Written]:
+    """Yield the texts of rows that are given as ids, as `write` does."""
     ends = end_ids(model, tokenizer)
     with evaluating(model):
         if draft is None:
