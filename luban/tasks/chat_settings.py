@@ -9,6 +9,7 @@ from pydantic import Field
 
 from luban.tasks.tune_settings import TuneSettings
 from luban.train.settings import Count, NotNegative
+from luban.tune.settings import MethodName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,8 +20,8 @@ class ChatSettings(TuneSettings):
         "", "chatml", "llama2", "llama3", "qwen2.5", "qwen3", "smollm2", "mistral", "gemma", "luban"
     ] = ""
     """A chat format for a model that has none, or instead of its own; "" takes the model's."""
-    method: Literal["full", "lora"] = "lora"
-    """What learns: every weight, or low-rank adapters."""
+    method: MethodName = "lora"
+    """What learns: low-rank adapters, every weight, ...; see docs/en/tuning.md."""
     weight_decay: NotNegative = 0.0
     """Decay of matrices apart from the gradient (decoupled)."""
     tokens_per_batch: Count = 2048

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,8 @@ from torch import nn
 from luban.models.build import build_model
 from luban.models.config import ModelConfig, RecurrentConfig, TransformerConfig, Trunk
 from luban.models.model import Model
-from luban.tune.lora import adapted, attach
+from luban.tune.lora import adapted, attach, can_adapt
+from luban.tune.low_rank import LoraLinear, LowRank
 from luban.tune.settings import LoraSettings
 
 N_LAYERS, KV_HEADS, HEAD_DIM, DIM = 2, 2, 16, 32
@@ -84,7 +85,7 @@ def shrunk_builder(model: Model, seed: int) -> Callable[[bool], Model]:
                 dropout=first.dropout if dropout else 0.0,
                 targets=tuple(n for n, m in small.named_modules() if _is_adapted(n, m, layers, name_there)),
             )
-            attach(small, settings, seed=seed)
+            attach(small, settings, seed=seed, linear=_kind(layers))
         for name, p in small.named_parameters():
             p.requires_grad_(name_there(name) in learns)
         return small
@@ -95,7 +96,11 @@ def shrunk_builder(model: Model, seed: int) -> Callable[[bool], Model]:
 def _is_adapted(
     name: str, module: nn.Module, layers: dict[str, Any], name_there: Callable[[str], str]
 ) -> bool:
-    return isinstance(module, nn.Linear) and name_there(name) in layers
+    return can_adapt(module) and name_there(name) in layers
+
+
+def _kind(layers: Mapping[str, LowRank]) -> type[LoraLinear]:
+    return next((type(m) for m in layers.values() if isinstance(m, LoraLinear)), LoraLinear)
 
 
 def original_name(config: ModelConfig) -> Callable[[str], str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from luban.errors import ConfigError
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.train.settings import Count, Positive, TrainSettings
-from luban.tune.settings import LoraSettings
+from luban.tune.settings import LoraSettings, MethodName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,8 +21,8 @@ class TuneSettings(TrainSettings):
     """What to build when no model folder is given; null chooses by the amount of data."""
     surgery: SurgerySettings = field(default_factory=SurgerySettings)
     """What to change in the model folder, if one is given."""
-    method: Literal["full", "lora"] = "full"
-    """What learns: every weight, or low-rank adapters."""
+    method: MethodName = "full"
+    """What learns: every weight, the head alone, low-rank adapters, ...; see docs/en/tuning.md."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     """The adapters; they are saved apart, and folded into the model that is saved."""
     freeze: tuple[str, ...] = ()

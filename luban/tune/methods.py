@@ -16,13 +16,13 @@ from luban.errors import ConfigError
 from luban.models.load import save_model
 from luban.models.model import Model
 from luban.tune.lora import attach, detach, merge
+from luban.tune.low_rank import DoraLinear
 from luban.tune.peft_folder import save_adapter
+from luban.tune.peft_names import NEW_HEADS
 from luban.tune.settings import LoraSettings
 
 ADAPTER = "adapter"
 """Folder beside the weights that holds the adapter alone, as `peft` reads it."""
-NEW_HEADS = ("classes", "tags", "spans")
-"""Heads that a task puts on anew: they learn whatever else rests."""
 
 
 class MethodSettings(Protocol):
@@ -109,6 +109,11 @@ def _lora(model: Model, settings: MethodSettings) -> None:
     _wake_head(model)
 
 
+def _dora(model: Model, settings: MethodSettings) -> None:
+    attach(model, settings.lora, seed=settings.seed, linear=DoraLinear)
+    _wake_head(model)
+
+
 def _wake_head(model: Model) -> None:
     if model.config.head.kind in NEW_HEADS:
         model.head.requires_grad_(True)
@@ -129,5 +134,6 @@ METHODS: dict[str, Method] = {
     "full": Method(_full, _save_whole, 1.0),
     "head": Method(_head, _save_whole, 10.0),
     "lora": Method(_lora, _save_folded, 5.0),
+    "dora": Method(_dora, _save_folded, 5.0),
 }
 """Name → what it does."""

@@ -1,7 +1,7 @@
-"""Adapters in a folder that the library `peft` reads, and folders that it wrote.
+"""LoRA adapters in a folder that the library `peft` reads, and folders that it wrote.
 
-adapter_config.json says which layers, adapter_model.safetensors holds A and B of each, both under the
-names that layers have in Hugging Face's own model of the family.
+adapter_config.json says which layers, adapter_model.safetensors holds A and B of each, the lengths of
+DoRA, and a new head, all under the names of Hugging Face's own model of the family.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,18 +18,26 @@ from torch import Tensor, nn
 from luban.errors import CheckpointError, ConfigError
 from luban.files import read_json, write_json
 from luban.models.family import Json, Name
-from luban.models.folder import write_config
 from luban.models.model import Model
 from luban.models.weights import read_safetensors, write_safetensors
-from luban.tune.lora import LoraLinear, adapted, put_on
+from luban.tune.lora import adapted, put_on
+from luban.tune.low_rank import DoraLinear, LoraEmbedding, LoraLinear, LowRank
+from luban.tune.origin import check_origin, write_origin
+from luban.tune.peft_names import (
+    PREFIX,
+    head_tensors,
+    inner_prefix,
+    layer_homes,
+    module_of,
+    place_tensors,
+    task_type,
+)
 
-CONFIG, WEIGHTS, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 OTHER_ARITHMETIC = {
-    "use_dora": False,
     "bias": "none",
     "lora_bias": False,
     "fan_in_fan_out": None,
-    "modules_to_save": [],
     "layer_replication": [],
     "target_parameters": [],
     "trainable_token_indices": [],
@@ -42,42 +51,52 @@ OTHER_ARITHMETIC = {
 """Keys that would change the numbers, and their values that do not. fan_in_fan_out only says how the base
 is stored."""
 AGAIN = "copy the file again from its source"
+_PART = re.compile(r"(.+)\.lora_(?:([AB])\.weight|embedding_([AB])|(magnitude)_vector(?:\.weight)?)")
 
 
 def save_adapter(model: Model, folder: Path, *, base: str = "") -> None:
-    """Write the adapters of a model; `base` is where the model they belong to is found."""
+    """Write the adapters of a model, and its head if a task has put it on; `base` is where it came from."""
     layers = adapted(model)
     if not layers:
         raise ConfigError("the model has no adapters to save", fix="put some on: luban.tune.lora.attach")
-    homes = _homes(model)
-    groups: dict[str, list[tuple[Name, LoraLinear]]] = {}
+    places = layer_homes(model)
+    groups: dict[str, list[tuple[Name, LowRank]]] = {}
     for ours, layer in layers.items():
-        home = homes[f"{ours}.weight"]
-        groups.setdefault(_module(home.theirs), []).append((home, layer))
+        home = places[f"{ours}.weight"]
+        groups.setdefault(module_of(home.theirs), []).append((home, layer))
     tensors, ranks, alphas = {}, {}, {}
     is_rslora = any(m.is_rslora for m in layers.values())
     for module, group in groups.items():
         a, b, scale = _one_pair(module, group)
         ranks[module] = len(a)
         alphas[module] = _plain(scale * (len(a) ** 0.5 if is_rslora else len(a)))
+        kind = "lora_embedding_{}" if isinstance(group[0][1], LoraEmbedding) else "lora_{}.weight"
         for name, tensor in (("A", a), ("B", b)):
-            tensors[f"{PREFIX}{module}.lora_{name}.weight"] = tensor.detach().contiguous()
+            tensors[f"{PREFIX}{module}.{kind.format(name)}"] = tensor.detach().contiguous()
+        lengths = [layer.magnitude.detach() for _, layer in group if isinstance(layer, DoraLinear)]
+        if lengths:
+            tensors[f"{PREFIX}{module}.lora_magnitude_vector"] = torch.cat(lengths)
+    head = head_tensors(model)
     config = {
         "peft_type": "LORA",
-        "task_type": _task(model),
+        "task_type": task_type(model),
         "base_model_name_or_path": base or None,
         **_most(ranks, "r", "rank_pattern"),
         **_most(alphas, "lora_alpha", "alpha_pattern"),
-        "lora_dropout": next(iter(layers.values())).dropout,
+        "lora_dropout": max(layer.dropout for layer in layers.values()),
         "use_rslora": is_rslora,
+        "use_dora": any(isinstance(m, DoraLinear) for m in layers.values()),
         "target_modules": sorted(groups),
+        "modules_to_save": sorted({module_of(key) for key in head}) or None,
         "fan_in_fan_out": any(home.transpose for group in groups.values() for home, _ in group),
         "bias": "none",
         "inference_mode": True,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    tensors |= {f"{PREFIX}{key}": tensor.contiguous() for key, tensor in head.items()}
     write_safetensors(tensors, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
+    write_origin(model, folder, base)
 
 
 def load_adapter(model: Model, folder: Path) -> tuple[str, ...]:
@@ -85,62 +104,66 @@ def load_adapter(model: Model, folder: Path) -> tuple[str, ...]:
     if adapted(model):
         raise ConfigError("the model has adapters already", fix="merge them and take them off first")
     config = _read_config(folder)
-    pairs = _read_pairs(folder)
+    parts, others = _read_parts(folder)
     by_module: dict[str, list[Name]] = {}
-    prefix = _prefix(model)
-    for home in _homes(model).values():
-        by_module.setdefault(_module(home.theirs).removeprefix(prefix), []).append(home)
-    layers: dict[str, LoraLinear] = {}
-    for module, (a, b) in pairs.items():
-        homes = by_module.get(module.removeprefix(prefix), [])
-        if not homes:
+    prefix = inner_prefix(model)
+    for home in layer_homes(model).values():
+        by_module.setdefault(module_of(home.theirs).removeprefix(prefix), []).append(home)
+    layers: dict[str, LowRank] = {}
+    for module, part in parts.items():
+        places = by_module.get(module.removeprefix(prefix), [])
+        if not places:
             raise CheckpointError(
                 f"{folder} adapts {module}, which this {model.config.family} model does not have",
                 fix="use the model that the adapter was made for",
             )
-        scale = _scale(config, module, len(a))
-        for home in homes:
-            ours = _module(home.ours)
-            base = model.get_submodule(ours)
-            assert isinstance(base, nn.Linear)
-            _check(folder, module, (a, b), (base.in_features, base.out_features * home.part[1]))
-            part = b.chunk(home.part[1])[home.part[0]]
-            layers[ours] = LoraLinear(
-                base, a.clone(), part.clone(), scale, float(config.get("lora_dropout", 0))
-            )
-            layers[ours].is_rslora = bool(config.get("use_rslora"))
+        for home in places:
+            layers[module_of(home.ours)] = _layer(model, folder, config, module, part, home)
+    check_origin(model, folder)
+    place_tensors(model, others, folder / WEIGHTS)
     model.requires_grad_(False)
     put_on(model, layers)
     return tuple(layers)
 
 
-def _homes(model: Model) -> dict[str, Name]:
-    """Return where each weight of a linear layer is in the family's files, by our name of it."""
-    _, form = write_config(model.config)
-    weights = [f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    if form is None:
-        return {weight: Name(weight, weight) for weight in weights}
-    found: dict[str, Name] = {}
-    strip = form.prefix if model.config.head.kind in ("none", "vector") else ""
-    for name in form.tensors(model.config):
-        is_asked = name.ours not in found or name.when is not None
-        if name.ours in weights and is_asked and name.fits(model.config):
-            found[name.ours] = Name(
-                name.ours, name.theirs.removeprefix(strip), name.part, transpose=name.transpose
-            )
-    return found
+@dataclass(slots=True)
+class _Part:
+    """What a file holds of one of their layers."""
+
+    a: Tensor | None = None
+    b: Tensor | None = None
+    magnitude: Tensor | None = None
+    is_table: bool = field(default=False)
 
 
-def _prefix(model: Model) -> str:
-    _, form = write_config(model.config)
-    return "" if form is None else form.prefix
+def _layer(model: Model, folder: Path, config: Json, module: str, part: _Part, home: Name) -> LowRank:
+    base = model.get_submodule(module_of(home.ours))
+    a, b = part.a, part.b
+    assert a is not None
+    assert b is not None
+    scale = _scale(config, module, len(a))
+    if part.is_table != isinstance(base, nn.Embedding) or (part.is_table and part.magnitude is not None):
+        raise CheckpointError(
+            f"{folder}: the adapter of {module} is of a kind that is not supported there",
+            fix="merge the adapter with peft, and use that",
+        )
+    layer: LowRank
+    if isinstance(base, nn.Embedding):
+        _check(folder, module, (a, b), (base.num_embeddings, base.embedding_dim))
+        layer = LoraEmbedding(base, a.clone(), b.clone(), scale)
+    else:
+        assert isinstance(base, nn.Linear)
+        i, n = home.part
+        _check(folder, module, (a, b), (base.in_features, base.out_features * n))
+        kind = LoraLinear if part.magnitude is None else DoraLinear
+        layer = kind(base, a.clone(), b.chunk(n)[i].clone(), scale, float(config.get("lora_dropout", 0)))
+        if isinstance(layer, DoraLinear) and part.magnitude is not None:
+            layer.magnitude = nn.Parameter(part.magnitude.flatten().chunk(n)[i].clone())
+    layer.is_rslora = bool(config.get("use_rslora"))
+    return layer
 
 
-def _module(tensor: str) -> str:
-    return tensor.removesuffix(".weight")
-
-
-def _one_pair(module: str, group: Sequence[tuple[Name, LoraLinear]]) -> tuple[Tensor, Tensor, float]:
+def _one_pair(module: str, group: Sequence[tuple[Name, LowRank]]) -> tuple[Tensor, Tensor, float]:
     """Return A, B and the scale of one of their layers, which may be several of ours.
 
     Theirs then has as many rows of A as ours have together, and B is block-diagonal.
@@ -153,7 +176,7 @@ def _one_pair(module: str, group: Sequence[tuple[Name, LoraLinear]]) -> tuple[Te
             f"{module} is one layer in the family's files, and its parts have several scales",
             fix="give them one rank and alpha",
         )
-    n_out, start = group[0][1].out_features, 0
+    n_out, start = len(group[0][1].lora_b), 0
     a = torch.cat([layer.lora_a for _, layer in group])
     b = torch.zeros(n_out * group[0][0].part[1], len(a), dtype=a.dtype, device=a.device)
     for home, layer in group:
@@ -172,16 +195,6 @@ def _most(values: Mapping[str, float], key: str, pattern: str) -> Json:
     """Return the usual value under `key`, and what differs from it by module."""
     usual = Counter(values.values()).most_common(1)[0][0]
     return {key: usual, pattern: {name: v for name, v in values.items() if v != usual}}
-
-
-def _task(model: Model) -> str | None:
-    """Return peft's word for the model; where that would make it expect a head in the folder, none."""
-    config = model.config
-    if config.head.kind != "tokens":
-        return None
-    if config.encoder is not None:
-        return "SEQ_2_SEQ_LM"
-    return "CAUSAL_LM" if getattr(config.trunk, "sight", "causal") == "causal" else None
 
 
 def _read_config(folder: Path) -> Json:
@@ -206,20 +219,27 @@ def _read_config(folder: Path) -> Json:
     return config
 
 
-def _read_pairs(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+def _read_parts(folder: Path) -> tuple[dict[str, _Part], dict[str, Tensor]]:
+    """Return the adapters by layer, and the whole tensors that came with them, both without the prefix."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {WEIGHTS}", fix="name a folder that peft or Luban wrote")
-    halves: dict[str, dict[str, Tensor]] = {}
+    parts: dict[str, _Part] = {}
+    others: dict[str, Tensor] = {}
     for key, tensor in read_safetensors(path):
-        match = re.fullmatch(rf"(?:{re.escape(PREFIX)})?(.+)\.lora_([AB])\.weight", key)
+        key, match = key.removeprefix(PREFIX), _PART.fullmatch(key.removeprefix(PREFIX))
+        if not bool(torch.isfinite(tensor.float()).all()):
+            raise CheckpointError(f"{path}: {key} holds values that are infinite or not a number", fix=AGAIN)
         if match is None:
-            raise CheckpointError(f"{path} holds {key}, which is no LoRA of a linear layer", fix=AGAIN)
-        halves.setdefault(match[1], {})[match[2]] = tensor.float()
-    lame = next((name for name, pair in halves.items() if len(pair) < 2), None)
-    if lame or not halves:
+            others[key] = tensor.float()
+            continue
+        part = parts.setdefault(match[1], _Part())
+        part.is_table = part.is_table or match[3] is not None
+        setattr(part, (match[2] or match[3] or match[4]).lower(), tensor.float())
+    lame = next((name for name, part in parts.items() if part.a is None or part.b is None), None)
+    if lame or not parts:
         raise CheckpointError(f"{path} lacks A or B of {lame or 'every layer'}", fix=AGAIN)
-    return {name: (pair["A"], pair["B"]) for name, pair in halves.items()}
+    return parts, others
 
 
 def _scale(config: Json, module: str, rank: int) -> float:
@@ -237,9 +257,4 @@ def _check(folder: Path, module: str, pair: tuple[Tensor, Tensor], sizes: tuple[
             f"{folder}: the adapter of {module} is {tuple(b.shape)} times {tuple(a.shape)}, and the model's "
             f"matrix {(n_out, n_in)}",
             fix="use the model that the adapter was made for",
-        )
-    bad = [name for name, t in (("A", a), ("B", b)) if not bool(torch.isfinite(t).all())]
-    if bad:
-        raise CheckpointError(
-            f"{folder}: {bad[0]} of {module} holds values that are infinite or not a number", fix=AGAIN
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+MethodName = Literal["full", "head", "lora", "dora"]
+"""Ways to tune; see luban/tune/methods.py."""
 BLOCKS = ("*blocks.*",)
 """Every matrix product of the trunk: attention and MLP, an encoder's too."""
 
@@ -22,11 +24,14 @@ class LoraSettings:
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs zeroed in training."""
     targets: tuple[str, ...] = BLOCKS
-    """Patterns of the names of the linear layers that get an adapter, such as "*.attention.q"."""
+    """Patterns of the names of the layers that get an adapter, linear ones or tables, such as
+    "*.attention.q" or "stem.tokens"."""
     rslora: bool = False
     """scale = alpha / sqrt(rank), so that a large rank learns as fast as a small one (arXiv:2312.03732)."""
 
-    @property
-    def scale(self) -> float:
-        """Return what B·A is multiplied by."""
-        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+    ranks: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    """Pattern of layers → their own rank, such as {"*.attention.*": 4}; the first that fits counts."""
+
+    def scale(self, rank: int) -> float:
+        """Return what B·A of such a rank is multiplied by."""
+        return self.alpha / (rank**0.5 if self.rslora else rank)

@@ -172,7 +172,7 @@ def test_rslora_scales_by_the_root_of_the_rank(tiny: Any) -> None:
 @pytest.mark.parametrize(
     ("targets", "problem"),
     [
-        (("*.gates",), r"'\*\.gates' matches no linear layer\n  fix: did you mean \*\.gate\?"),
+        (("*.gates",), r"'\*\.gates' matches no linear layer or table\n  fix: did you mean \*\.gate\?"),
         ((), "is empty"),
     ],
 )
@@ -285,8 +285,8 @@ def test_an_adapter_of_another_model_is_refused(lora_model: Any, tiny: Any, tmp_
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"use_dora": True}, "use_dora = True is not supported"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"use_qalora": True}, "use_qalora = True is not supported"),
+        ({"trainable_token_indices": [3]}, "trainable_token_indices"),
         ({"peft_type": "IA3"}, "'IA3' is not supported"),
         ({"bias": "all"}, "bias = 'all'"),
     ],
@@ -312,12 +312,17 @@ def test_broken_adapter_files_are_refused_by_name(
     changed = {
         "half": {k: t for k, t in tensors.items() if k != key},
         "nan": tensors | {key: tensors[key] * torch.nan},
-        "other": tensors | {"base_model.model.x.lora_embedding_A": torch.ones(1)},
+        "other": tensors | {"base_model.model.x.weight": torch.ones(1)},
         "missing": tensors,
     }[fault]
     save_file(changed, path)
     if fault == "missing":
         path.unlink()
-    problem = {"half": "lacks A or B", "nan": "not a number", "other": "no LoRA", "missing": "has no adapter"}
+    problem = {
+        "half": "lacks A or B",
+        "nan": "not a number",
+        "other": "has no place",
+        "missing": "has no adapter",
+    }
     with pytest.raises(CheckpointError, match=problem[fault]):
         load_adapter(tiny("llama"), tmp_path)
