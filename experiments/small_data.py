@@ -21,8 +21,10 @@ from luban.files import write_jsonl
 from luban.log import Log
 from luban.tasks.bag import bag
 from luban.tasks.classify import classify
+from luban.tasks.classify_settings import ClassifySettings
+from luban.tasks.model_settings import ModelSettings
 from luban.tasks.score import score
-from luban.tasks.settings import BagSettings, ClassifySettings, ColumnSettings, ModelSettings, ScoreSettings
+from luban.tasks.settings import BagSettings, ColumnSettings, ScoreSettings
 
 SCRATCH = {
     "mean of vectors": ModelSettings(family="word2vec", size="tiny", dim=128, dropout=0.4),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +47,22 @@ class Columns(Protocol):
         """Column with the split."""
 
 
+@dataclass(frozen=True, slots=True)
+class LabelForm:
+    """How a task's rows say what is to be learnt; an Example holds it as text."""
+
+    read: Callable[[object], str]
+    """What stands in the label column -> the example's label; "" where it is none."""
+    what: str = "label"
+    """What the column is said to hold."""
+    columns: tuple[str, ...] = LABEL_COLUMNS
+    """Usual names of the column."""
+    are_classes: bool = True
+    """Whether a label is one of a few, which must occur in training, and two of them at least."""
+    adapt: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Turns a row of another shape into one with a text and a label."""
+
+
 @dataclass(slots=True)
 class Examples:
     """Labelled texts in three parts, and what was found wrong on the way."""
@@ -72,6 +88,7 @@ def read_examples(
     eval_path: Path | None = None,
     fold: tuple[int, int] | None = None,
     seed: int = 1,
+    form: LabelForm | None = None,
 ) -> Examples:
     """Read labelled rows from jsonl(.gz), csv, tsv or parquet.
 
@@ -80,10 +97,10 @@ def read_examples(
     has its dev part tested. `fold` (i, k): validation is the i-th of k parts of all rows that are not
     tested, and train the others.
     """
-    found = Examples()
-    rows = _read(path, columns, found)
+    found, form = Examples(), form or CLASSES
+    rows = _read(path, columns, found, form)
     if eval_path:
-        evaluated = _read(eval_path, columns, found)
+        evaluated = _read(eval_path, columns, found, form)
         rows = [row for row in rows if row.split != "test"]
         rows += [replace(row, split="test") for row in evaluated]
     if not rows:
@@ -94,35 +111,37 @@ def read_examples(
         )
         raise DataError(
             f"{path} has no usable row ({len(found.rejects)} rejected{first})",
-            fix="give rows with a text and a label",
+            fix=f"give rows with a text and a {form.what}",
         )
     parts = _parts(rows, found, seed)
     if fold:
         parts |= _fold(parts["train"] + parts["validation"], *fold, seed)
     _report_conflicts(parts, found)
     _remove_leaks(parts, found)
-    found.labels = sorted({r.example.label for r in parts["train"]}, key=_label_order)
-    if len(found.labels) < 2:
+    found.labels = sorted({r.example.label for r in parts["train"]}, key=label_order)
+    if form.are_classes and len(found.labels) < 2:
         only = found.labels[0] if found.labels else "none"
         raise DataError(
             f"{path} has one label only in its train part: {only}",
             fix="give rows of at least two labels, or name the label column: --set train.columns.label=NAME",
         )
-    _set_aside_unseen(parts, found)
+    if form.are_classes:
+        _set_aside_unseen(parts, found)
     for name, kept in parts.items():
         found.part(name).extend(row.example for row in kept)
     return found
 
 
 def read_labelled(
-    path: Path, columns: Columns
+    path: Path, columns: Columns, form: LabelForm | None = None
 ) -> tuple[list[tuple[Example, str | None]], list[dict[str, Any]]]:
     """Read labelled rows as they stand, each with the part it is marked with, and the rejects.
 
     The part is None where the file has no split column.
     """
     found = Examples()
-    return [(row.example, row.split) for row in _read(path, columns, found)], found.rejects
+    rows = _read(path, columns, found, form or CLASSES)
+    return [(row.example, row.split) for row in rows], found.rejects
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +156,7 @@ class _Row:
         return {**where, "text": self.example.text, "label": self.example.label}
 
 
-def _read(path: Path, columns: Columns, found: Examples) -> list[_Row]:
+def _read(path: Path, columns: Columns, found: Examples, form: LabelForm) -> list[_Row]:
     path = table_in(path)
     if not path.is_file() or suffix_of(path) not in TABLE_SUFFIXES:
         raise DataError(
@@ -148,16 +167,19 @@ def _read(path: Path, columns: Columns, found: Examples) -> list[_Row]:
 
     def look(header: Sequence[str]) -> None:
         nonlocal names
-        names = _find_columns(path, columns, header)
+        if form.adapt is None:
+            names = _find_columns(path, columns, header, form)
 
     rows = []
     unfit: DataError | None = None
     try:
         for line, row in read_rows(path, look):
             try:
-                if names is None and isinstance(row, dict):
-                    look(list(row))  # JSON lines have no header: the first row with a text and a label is it
-                rows.append(_row(path, line, row, names))
+                if form.adapt is not None and isinstance(row, dict):
+                    row = form.adapt(row)
+                if names is None and isinstance(row, dict):  # JSON lines have no header: the first row that
+                    names = _find_columns(path, columns, list(row), form)  # has a text and a label is it
+                rows.append(_row(path, line, row, names, form))
             except (Unreadable, DataError) as e:
                 unfit = e if isinstance(e, DataError) else unfit
                 reason = e.problem if isinstance(e, DataError) else str(e)
@@ -169,20 +191,25 @@ def _read(path: Path, columns: Columns, found: Examples) -> list[_Row]:
     return rows
 
 
-def _find_columns(path: Path, columns: Columns, header: Sequence[str]) -> tuple[str, str, str | None]:
+def _find_columns(
+    path: Path, columns: Columns, header: Sequence[str], form: LabelForm
+) -> tuple[str, str, str | None]:
     text = find_column(columns.text, TEXT_COLUMNS, header, str(path))
-    label = find_column(columns.label, LABEL_COLUMNS, header, str(path))
+    label = find_column(columns.label, form.columns, header, str(path))
     split = find_column(columns.split, SPLIT_COLUMNS, header, str(path))
     for name, column in (("text", text), ("label", label)):
         if column is None:
             raise DataError(
-                f"{path} has no column known to hold the {name}; it has: {', '.join(map(str, header))}",
+                f"{path} has no column known to hold the {form.what if name == 'label' else name}; it has: "
+                f"{', '.join(map(str, header))}",
                 fix=f"name it: --set train.columns.{name}=NAME",
             )
     return str(text), str(label), split
 
 
-def _row(path: Path, line: int, row: Any, names: tuple[str, str, str | None] | None) -> _Row:
+def _row(
+    path: Path, line: int, row: Any, names: tuple[str, str, str | None] | None, form: LabelForm
+) -> _Row:
     if isinstance(row, Unreadable) or names is None:
         raise row if isinstance(row, Unreadable) else Unreadable("no columns are known yet")
     text, label, split = (row.get(name) if name else None for name in names)
@@ -190,10 +217,12 @@ def _row(path: Path, line: int, row: Any, names: tuple[str, str, str | None] | N
         raise Unreadable(
             f"no text in {names[0]}" if text in (None, "") else f"{names[0]} = {text!r} is no text"
         )
-    shown = label_name(label)
+    shown = form.read(label)
     if not shown:
         raise Unreadable(
-            f"no label in {names[1]}" if label in (None, "") else f"{names[1]} = {label!r} is no label"
+            f"no {form.what} in {names[1]}"
+            if label in (None, "")
+            else f"{names[1]} = {label!r} is no {form.what}"
         )
     part = None
     if names[2]:
@@ -220,7 +249,12 @@ def label_name(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _label_order(label: str) -> tuple[int, float, str]:
+CLASSES = LabelForm(read=label_name)
+"""One label a text."""
+
+
+def label_order(label: str) -> tuple[int, float, str]:
+    """Return what labels are sorted by: numbers as numbers, before words."""
     try:
         return 0, float(label), label
     except ValueError:

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from luban.objectives.classes import weights_of
 from luban.records import IGNORE, Batch, Loss
 
 
-def focal(model: nn.Module, batch: Batch, *, gamma: float = 2.0, class_weights: Tensor | None = None) -> Loss:
+def focal(
+    model: nn.Module,
+    batch: Batch,
+    *,
+    gamma: float = 2.0,
+    class_weights: Tensor | None = None,
+    row_weights: Tensor | None = None,
+) -> Loss:
     """Sum −α·(1 − p)^γ·log p of every row, where p is its class's probability. targets (B,).
 
     class_weights (K,) are the α of the classes; γ = 0 is cross-entropy.
+    row_weights (N,): what each row of the data counts, by its number in batch.ids.
     """
     supervised = batch.targets != IGNORE
     targets = batch.targets[supervised]
@@ -22,5 +31,7 @@ def focal(model: nn.Module, batch: Batch, *, gamma: float = 2.0, class_weights: 
     doubt = (-log_p.expm1()).clamp(min=1e-12)  # 1 − p; a power of 0 may have no slope
     nats = -(doubt**gamma) * log_p
     if class_weights is not None:
-        nats = nats * class_weights[targets]
+        nats = nats * class_weights.to(nats.device)[targets]
+    if row_weights is not None:
+        nats = nats * weights_of(batch, row_weights, nats)[supervised]
     return Loss(nats.sum(), len(targets))

@@ -21,9 +21,10 @@ from luban.log import Log
 from luban.records import Example
 from luban.runner import input_key
 from luban.stages import Facts
+from luban.tasks.classify_settings import TextSettings
 from luban.tasks.predict import Classifier, Prediction, load_classifier
 from luban.tasks.score import keep_scores, plan_of
-from luban.tasks.settings import BagSettings, ClassifySettings, ScoreSettings
+from luban.tasks.settings import BagSettings, ScoreSettings
 from luban.tasks.task import Closed, Trained
 
 SPLITS = ("train", "validation", "test")
@@ -166,7 +167,7 @@ def score_predictions(
 
 
 def score_held_out(
-    folder: Path, settings: ClassifySettings | BagSettings, data: Path, eval_path: Path | None = None
+    folder: Path, settings: TextSettings | BagSettings, data: Path, eval_path: Path | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return metrics with intervals on the rows that training a classifier held out, by split."""
     examples = read_examples(data, settings.columns, eval_path=eval_path)

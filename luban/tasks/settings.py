@@ -8,12 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from luban.data.mixture_settings import MixtureSettings
-from luban.data.settings import AugmentSettings
-from luban.errors import ConfigError
-from luban.tasks.model_settings import ModelSettings, NotNegativeInt, SurgerySettings
+from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tasks.tune_settings import one_length
 from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
-from luban.tune.settings import LoraSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,97 +77,6 @@ class ColumnSettings:
     """Column with the label (else: label, class, category, sentiment, 标签, ...)."""
     split: str | None = None
     """Column that says train, validation (or dev) or test (else: split; else rows are split by hash)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassifySettings(TrainSettings):
-    """Text classification: a model from scratch, or the trunk of a given one under a new head."""
-
-    columns: ColumnSettings = field(default_factory=ColumnSettings)
-    """Where text, label and split are."""
-    model: ModelSettings | None = None
-    """What to build when no model folder is given; null chooses by the amount of data."""
-    surgery: SurgerySettings = field(default_factory=SurgerySettings)
-    """What to change in the model folder, if one is given."""
-    epochs: Positive | None = None
-    """Passes over the training rows; null chooses, unless `steps` is given."""
-    steps: Annotated[int, Field(ge=0)] = 0
-    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
-    lr: Annotated[float, Field(ge=0, lt=10)] = 0.0
-    """Peak learning rate; 0: chosen by the model's width, and lower for one that has learnt already."""
-    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps between two looks at the validation rows; 0: after each epoch."""
-    save_every_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps between two checkpoints to resume from; 0: after each epoch."""
-    patience: Annotated[int, Field(ge=0)] = 3
-    """Stop after so many looks without a better validation loss; 0: never."""
-    tokens_per_batch: Count = 2048
-    """Tokens in a micro-batch; rows of like length share one, so that little is padding."""
-    max_len: Count = 128
-    """Longer texts are cut to so many tokens."""
-    vocab_size: Annotated[int, Field(ge=260)] = 8000
-    """Size of the tokenizer trained on the rows when none is given."""
-    pool: Literal["first", "mean", "last"] | None = None
-    """How token vectors become one; null takes the family's habit."""
-    freeze: tuple[str, ...] = ()
-    """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
-    head_lr_scale: Positive = 1.0
-    """The new head's learning rate, as a multiple of lr."""
-    layer_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Each layer below the head learns at this share of the rate of the one above it."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target spread over all classes."""
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    """What to change in training texts each time they are read."""
-    train_rows: Count | None = None
-    """Use only so many training rows, drawn by the seed."""
-    folds: NotNegativeInt = 0
-    """Parts of the rows that are not tested, for cross-validation; see `luban train --folds`."""
-    fold: NotNegativeInt = 0
-    """Which of them validates, from 1; the others train."""
-
-    def __post_init__(self) -> None:
-        TrainSettings.__post_init__(self)
-        one_length(self.epochs, self.steps)
-        if bool(self.folds) != bool(self.fold) or self.folds == 1 or self.fold > self.folds:
-            raise ConfigError(
-                f"fold = {self.fold} of folds = {self.folds} is none",
-                fix="set folds to at least 2 and fold to 1, ..., folds; or use luban train --folds K",
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatSettings(TrainSettings):
-    """Instruction tuning on conversations, by the model's own chat template; answers alone are learnt."""
-
-    method: Literal["lora", "full"] = "lora"
-    """What learns: low-rank adapters, or every weight."""
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    """The adapters; they are saved apart, and folded into the model that is saved."""
-    epochs: Positive | None = None
-    """Passes over the conversations; null chooses, unless `steps` is given."""
-    steps: Annotated[int, Field(ge=0)] = 0
-    """Optimizer steps, instead of `epochs`; 0: count in epochs."""
-    lr: Annotated[float, Field(ge=0, lt=10)] = 0.0
-    """Peak learning rate; 0: chosen by the method and the model's width."""
-    weight_decay: NotNegative = 0.0
-    """Decay of matrices apart from the gradient (decoupled)."""
-    evaluate_every_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps between two looks at the conversations held out; 0: after each epoch."""
-    save_every_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps between two checkpoints to resume from; 0: after each epoch."""
-    tokens_per_batch: Count = 2048
-    """Places in a micro-batch; conversations are packed into its lines and never see each other."""
-    max_len: Count = 2048
-    """Conversations of more tokens are set aside, or of more than the model can read."""
-    name: str = ""
-    """What {{name}} in an answer stands for: how the model calls itself."""
-    author: str = ""
-    """What {{author}} in an answer stands for."""
-
-    def __post_init__(self) -> None:
-        TrainSettings.__post_init__(self)
-        one_length(self.epochs, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,8 @@ from luban.log import Log
 from luban.recipe import Recipe, build_recipe
 from luban.runner import run_recipe
 from luban.tasks.certify import PROOFS, Certificate, certify, divided_otherwise, training_stages
-from luban.tasks.settings import ClassifySettings, PretrainSettings
+from luban.tasks.classify_settings import ClassifySettings
+from luban.tasks.settings import PretrainSettings
 from luban.train.certificate import CERTIFICATE
 from tests.tasks.test_chat import inputs
 from tests.tasks.test_classify import rows

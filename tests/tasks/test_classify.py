@@ -12,9 +12,10 @@ from luban.files import read_json, read_jsonl, write_jsonl
 from luban.log import Log
 from luban.models.load import load_model
 from luban.tasks.classify import advise, advised_lr, classify
+from luban.tasks.classify_settings import ClassifySettings
 from luban.tasks.model_settings import ModelSettings
 from luban.tasks.predict import load_classifier
-from luban.tasks.settings import ClassifySettings, ColumnSettings
+from luban.tasks.settings import ColumnSettings
 
 GOOD, BAD = ("fine", "lovely", "great"), ("dull", "awful", "boring")
 LSTM = ModelSettings(family="recurrent", size="tiny", dim=16)
@@ -100,7 +101,7 @@ def test_another_model_gets_a_new_head_and_keeps_its_trunk_where_frozen(tmp_path
     old, new = load_model(first), load_model(second)
     assert new.config.head.labels == ("class 0", "class 1", "class 2")
     assert torch.equal(old.stem.tokens.weight, new.stem.tokens.weight)
-    assert not torch.equal(old.head.pooler.weight, new.head.pooler.weight)
+    assert new.config.head.pool == "mean"  # the first token's vector was not trained to stand for a text
     assert facts["counts"]["trainable"] < facts["counts"]["parameters"]
     assert (first / "tokenizer.json").read_bytes() == (second / "tokenizer.json").read_bytes()
 

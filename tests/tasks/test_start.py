@@ -15,10 +15,11 @@ from luban.models.build import build_model
 from luban.models.config import HeadConfig
 from luban.models.load import load_model, save_model
 from luban.tasks.classify import classify
+from luban.tasks.classify_settings import ClassifySettings
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tasks.predict import load_classifier
 from luban.tasks.pretrain import pretrain
-from luban.tasks.settings import ClassifySettings, PretrainSettings
+from luban.tasks.settings import PretrainSettings
 from luban.tasks.start import new_config, open_model
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.train import train_bpe

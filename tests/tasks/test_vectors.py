@@ -23,8 +23,9 @@ from luban.models.neighbours import neighbours
 from luban.models.vectors import write_vectors
 from luban.records import Batch
 from luban.tasks.classify import classify
+from luban.tasks.classify_settings import ClassifySettings
 from luban.tasks.model_settings import ModelSettings
-from luban.tasks.settings import ClassifySettings, VectorsSettings
+from luban.tasks.settings import VectorsSettings
 from luban.tasks.vectors import vectors
 from luban.tasks.word_vectors import token_words, word_vectors
 from luban.tokenizer import load_tokenizer
