@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luban.data.examples import read_examples, read_labelled
 from luban.errors import DataError
-from luban.evaluate.intervals import Plan, bootstrap, signature
+from luban.evaluate.intervals import Plan, Statistic, bootstrap, ratio, signature
 from luban.evaluate.metrics import calibration_table, classification, confusion, per_class_table
 from luban.files import Manifest, hash_path
 from luban.log import Log
@@ -69,7 +70,7 @@ def close(trained: Trained) -> Closed:
         (split, name, f"{s['value']:.4f}", str(s["n"]), f"{s['low']:.4f} to {s['high']:.4f}")
         for split, metrics in scores.items()
         for name, s in metrics.items()
-        if name in ("accuracy", "macro_f1", "calibration_error")
+        if name in ("accuracy", "macro_f1", "calibration_error", "coverage", "answered_accuracy")
     ]
     return Closed(
         {"out": str(trained.out), **scores},
@@ -154,9 +155,12 @@ def score_predictions(
     names += sorted({row.label for row in rows} - set(names))  # the model cannot guess these: all errors
     number = {name: i for i, name in enumerate(names)}
     labels = np.array([number[row.label] for row in rows], dtype=np.int64)
-    predicted = np.array([number[p.label] for p in predictions], dtype=np.int64)
+    predicted = np.array([number[_likeliest(p)] for p in predictions], dtype=np.int64)
     confidence = np.array([p.probability for p in predictions], dtype=np.float64)
+    answered = np.array([p.label is not None for p in predictions])
     statistic = classification(labels, predicted, len(names), confidence)
+    if not answered.all():
+        statistic = _with_coverage(statistic, answered, labels == predicted)
     counts = confusion(labels, predicted, len(names))
     return {
         "metrics": {name: s.plain() for name, s in bootstrap(statistic, len(rows), plan).items()},
@@ -164,6 +168,27 @@ def score_predictions(
         "confusion": {"labels": names, "counts": counts.tolist()},
         "calibration": calibration_table(confidence, (labels == predicted).astype(np.int64)),
     }
+
+
+def _likeliest(prediction: Prediction) -> str:
+    """The label that was said, or would have been if one had to be."""
+    if prediction.label is not None:
+        return prediction.label
+    return next(name for name, p in prediction.probabilities.items() if p == prediction.probability)
+
+
+def _with_coverage(
+    statistic: Statistic, answered: NDArray[np.bool_], correct: NDArray[np.bool_]
+) -> Statistic:
+    """Add the share of rows that were given a label at all, and the share of these that is right."""
+
+    def both(rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        said = answered[rows]
+        right = (said & correct[rows]).sum(-1)
+        found = {"coverage": said.mean(-1), "answered_accuracy": ratio(right, said.sum(-1))}
+        return statistic(rows) | found
+
+    return both
 
 
 def score_held_out(

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from luban.data.batches import Bucketed
 from luban.data.examples import Examples, LabelForm, read_examples
@@ -35,6 +34,7 @@ from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
 from luban.tasks.start import by_depth_and_width
 from luban.tasks.text_model import advised_lr, class_head, text_model
+from luban.tasks.text_scores import batch_logits
 from luban.tokenizer import Tokenizer
 from luban.train.run import Run
 from luban.tune.freeze import freeze
@@ -44,7 +44,6 @@ N_GOLDEN = 8
 SCRATCH, TUNED, HEAD = (3.0, 200), (3.0, 60), (30.0, 300)
 """Passes over the rows and least steps: of a new model, of one that has learnt, of a head alone."""
 HEAD_LR = 3e-3
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,21 +196,6 @@ class _Made:
         """Return the scores of texts, whatever their windows."""
         logits = batch_logits(learner, batches, len(part.rows.ids), len(self.answers.labels))
         return self.answers.scores(part.rows.pooled(logits, self.usual.window_pool), part.targets)
-
-
-@torch.no_grad()
-def batch_logits(model: nn.Module, batches: Any, n_rows: int, n_classes: int) -> Floats:
-    """Return the scores of every row of some batches: (n, K)."""
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    found = np.zeros((n_rows, n_classes), np.float64)
-    for batch in batches.in_order():
-        moved = batch.to(device)
-        logits: Tensor = model(moved.tokens, moved.documents)
-        found[list(batch.ids)] = logits.double().cpu().numpy()
-    model.train(was_training)
-    return found
 
 
 def _finish(
