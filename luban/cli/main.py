@@ -24,6 +24,7 @@ VERBS = (
     "train",
     "predict",
     "generate",
+    "chat",
     "evaluate",
     "compare",
     "runs",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,9 +78,14 @@ def wake_rows(model: Model, n_new: int) -> None:
         if table.requires_grad:
             continue
         table.requires_grad_(True)
-        keep = torch.zeros(len(table), *[1] * (table.dim() - 1))
-        keep[-n_new:] = 1
-        table.register_hook(lambda gradient, keep=keep: gradient * keep.to(gradient))
+        learns = torch.zeros(len(table), *[1] * (table.dim() - 1))
+        learns[-n_new:] = 1
+        hook: Any = partial(_masked, learns)
+        table.register_hook(hook)  # type: ignore[no-untyped-call]
+
+
+def _masked(learns: Tensor, gradient: Tensor) -> Tensor:
+    return gradient * learns.to(gradient)
 
 
 def _tables(model: Model) -> list[Tensor]:

@@ -28,6 +28,7 @@ CPU_SECONDS, MEMORY_BYTES, TEXT_CHARS = 2.0, 1 << 30, 1 << 20
 
 def main() -> None:
     """Answer until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is meant for the other side
     for what, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, 0),
