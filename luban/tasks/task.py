@@ -156,7 +156,8 @@ def task_of(folder: Path) -> Task:
 def head_kind(folder: Path) -> str:
     """Return the kind of head of a model folder, such as "classes" or "spans".
 
-    Word counts are "bag"; what writes tokens from a source is "seq2seq", from sound "speech".
+    Classes of which several are right are "classes:several", numbers "classes:number";
+    word counts are "bag"; what writes tokens from a source is "seq2seq", from sound "speech".
     """
     from luban.models.folder import read_config
 
@@ -165,7 +166,8 @@ def head_kind(folder: Path) -> str:
     config = read_config(folder)
     if config.encoder is not None and config.head.kind == "tokens":
         return "speech" if config.source == "audio" else "seq2seq"
-    return config.head.kind
+    head = config.head
+    return head.kind if head.answer == "one" else f"{head.kind}:{head.answer}"
 
 
 def open_predictor(folder: Path) -> Predictor:
