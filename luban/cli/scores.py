@@ -45,6 +45,14 @@ def print_scores(scores: Mapping[str, Any]) -> None:
         (name, f"{s['value']:.4f}", interval_text(s), str(s["n"])) for name, s in scores["metrics"].items()
     ]
     print_table(("score", "value", "interval", "n"), rows)
+    if scores.get("chance") is not None:
+        print(f"guessing: {scores['chance']:.4f}")
+    if (scores.get("groups") or {}).get("scores"):
+        _print_groups(scores["groups"])
+    if scores.get("robust"):
+        _print_robust(scores["robust"])
+    if scores.get("domains"):
+        _print_domains(scores["domains"])
     if scores.get("per_class"):
         _print_classes(scores["per_class"])
     if scores.get("confusion"):
@@ -52,6 +60,52 @@ def print_scores(scores: Mapping[str, Any]) -> None:
     if scores.get("latency_ms") is not None:
         print(f"\n{scores['latency_ms']:.1f} ms for one text (median); {scores['parameters']:,} parameters")
     print(scores["signature"])
+
+
+def _print_groups(groups: Mapping[str, Any]) -> None:
+    names = list(next(iter(groups["scores"].values())))
+    rows = [
+        (name, *(f"{g[m]['value']:.4f}" for m in names), str(g[names[0]]["n"]), interval_text(g[names[0]]))
+        for name, g in groups["scores"].items()
+    ]
+    print_table((groups["by"], *names, "n", f"interval of {names[0]}"), rows, f"by {groups['by']}")
+
+
+def _print_robust(robust: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            kind,
+            name,
+            f"{d['first']:.4f}",
+            f"{d['second']:.4f}",
+            f"{d['value']:+.4f}",
+            f"{found['changed']} of {found['n']}",
+            interval_text({**d, "n": found["n"]}),
+        )
+        for kind, found in robust.items()
+        for name, d in found["metrics"].items()
+    ]
+    print_table(
+        ("perturbed", "score", "clean", "perturbed", "change", "rows changed", "interval"), rows, "robustness"
+    )
+
+
+def _print_domains(domains: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            name,
+            score,
+            f"{d['first']:.4f}",
+            f"{d['second']:.4f}",
+            f"{d['value']:+.4f}",
+            str(found["n"]),
+            f"{d['low']:+.4f} to {d['high']:+.4f}",
+        )
+        for name, found in domains.items()
+        for score, d in found["drop"].items()
+    ]
+    header = ("set", "score", "in domain", "there", "change", "n", "interval of the change")
+    print_table(header, rows, "out of domain")
 
 
 def _print_classes(per_class: Mapping[str, Mapping[str, float]]) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from luban.data.mixture_settings import MixtureSettings
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
+from luban.tasks.robust_settings import RobustSettings
 from luban.tasks.tune_settings import one_length
 from luban.train.settings import Count, NotNegative, Positive, Share, TrainSettings
 
@@ -150,6 +151,14 @@ class ScoreSettings:
     """Where text, label and split are."""
     split: Literal["test", "validation", "train"] = "test"
     """Which rows to score."""
+    rows: Count | None = None
+    """Score only so many rows, spread evenly over the file; for multiple choice and minimal pairs."""
+    choices: Literal["text", "letter"] = "text"
+    """Multiple choice: what the model must say, a choice's own words, or its letter of a list."""
+    robust: RobustSettings = field(default_factory=RobustSettings)
+    """Perturbed copies of the rows that are scored beside them."""
+    domains: tuple[str, ...] = ()
+    """Names of the out-of-domain sets, in the order in which they are given."""
     resamples: Count = 1000
     """Bootstrap resamples behind an interval."""
     confidence: Share = 0.95
