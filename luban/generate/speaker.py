@@ -76,7 +76,7 @@ class Speaker:
         settings = settings or SamplingSettings()
         ids, n_dropped = self._fit(messages, settings, tools, drop)
         room = min(settings.max_new_tokens, self.model.config.max_len - len(ids))
-        return Answering(len(ids), n_dropped, self._write(ids, replace(settings, max_new_tokens=room)))
+        return Answering(len(ids), n_dropped, self.write(ids, replace(settings, max_new_tokens=room)))
 
     def _fit(
         self, messages: Sequence[Message], settings: SamplingSettings, tools: Sequence[Any], drop: bool
@@ -85,7 +85,7 @@ class Speaker:
         context = self.model.config.max_len
         most = context - max(1, min(settings.max_new_tokens, context // LEAST_ROOM))
         n_system = int(bool(messages) and messages[0]["role"] == "system")
-        start, ids = n_system, self._prompt(messages, tools)
+        start, ids = n_system, self.prompt(messages, tools)
         while len(ids) > most:
             later = next((i for i in range(start + 1, len(messages)) if messages[i]["role"] == "user"), None)
             if not drop or later is None:
@@ -96,13 +96,15 @@ class Speaker:
                     fix="shorten it, or begin anew",
                 )
             start = later
-            ids = self._prompt([*messages[:n_system], *messages[start:]], tools)
+            ids = self.prompt([*messages[:n_system], *messages[start:]], tools)
         return ids, start - n_system
 
-    def _prompt(self, messages: Sequence[Message], tools: Sequence[Any]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> list[int]:
+        """Return the ids of a conversation up to where the answer begins."""
         return self.template.prompt_ids(messages, tools=list(tools) or None)
 
-    def _write(self, ids: list[int], settings: SamplingSettings) -> Iterator[Written]:
+    def write(self, ids: list[int], settings: SamplingSettings) -> Iterator[Written]:
+        """Yield what the model says after a prompt's ids, piece by piece; the last has its finish."""
         marks = tuple(self.template.specials.values())  # spelt out in letters they end an answer, too
         text = TextPieces(self.tokenizer, (*settings.stop, *marks), ids)
         written: list[int] = []

@@ -1,4 +1,4 @@
-"""The routes: OpenAI's completions and models, one for each task that is served, health."""
+"""The routes: OpenAI's completions, chats and models, one for each task that is served, health."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from starlette.exceptions import HTTPException
 
 from luban.errors import LubanError
 from luban.generate.settings import SamplingSettings
+from luban.serve.chat import ChatRequest, ChatResponse, read_messages
 from luban.serve.engine import Answer, Engine
 from luban.serve.schemas import (
     CompletionRequest,
     Limits,
     Refusal,
+    Sampled,
     TaskRequest,
     check_completion,
+    check_sampled,
     read_request,
     rows_asked,
 )
@@ -65,17 +68,47 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
         asked = read_request(CompletionRequest, await request.body())
         check_completion(asked, limits)
         model = _choose(models, asked.model, writers)
-        sampling, n_prompt_tokens = await _admit(asked, model, limits)
+        lengths = await asyncio.to_thread(lambda: [len(model.encode(p)) for p in asked.prompt])
+        sampling = _admit(asked, lengths, model, limits, USUAL_MAX_TOKENS)
         answer = engine.submit(lambda: _write(asked, model, sampling))
-        response = _Response(model.name, n_prompt_tokens)
-        if asked.stream:
-            with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            return StreamingResponse(_stream(answer, response, with_usage), media_type="text/event-stream")
-        return response.whole(await _collect(answer, request))
+        return await _respond(asked, answer, _Response(model.name, sum(lengths)), request)
+
+    talkers = [m for m in writers if m.talker]
+    if talkers:
+        app.post("/v1/chat/completions")(_talk_with(talkers, models, engine, limits))
 
     for route in sorted({m.route for m in models if isinstance(m, Answerer)}):
         app.post(route)(_answer_at(route, models, engine, limits))
     return app
+
+
+def _talk_with(
+    talkers: Sequence[Writer], models: Sequence[Served], engine: Engine, limits: Limits
+) -> Callable[[Request], Awaitable[Any]]:
+    """Return what answers conversations."""
+
+    async def talk(request: Request) -> Any:
+        asked = read_request(ChatRequest, await request.body())
+        check_sampled(asked, limits)
+        model = _choose(models, asked.model, talkers)
+        messages, talker = read_messages(asked, limits), model.talker
+        assert talker is not None
+        try:
+            ids = await asyncio.to_thread(talker.prompt, messages, asked.tools or ())
+        except LubanError as e:
+            raise _explain(e) from None
+        sampling = _admit(asked, [len(ids)], model, limits, limits.max_tokens)
+        answer = engine.submit(
+            lambda: (
+                (i, piece)
+                for i in range(asked.n or 1)
+                for piece in talker.write(ids, replace(sampling, seed=sampling.seed + i))
+            )
+        )
+        response = ChatResponse(model.name, len(ids), streams=bool(asked.stream))
+        return await _respond(asked, answer, response, request)
+
+    return talk
 
 
 def _answer_at(
@@ -165,9 +198,10 @@ def _unknown(models: Sequence[Served], name: str) -> Refusal:
     return Refusal(404, message, "model", "model_not_found")
 
 
-async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tuple[SamplingSettings, int]:
-    """Return how to sample, and the prompts' tokens; a prompt that leaves no room is refused."""
-    lengths = await asyncio.to_thread(lambda: [len(model.encode(p)) for p in asked.prompt])
+def _admit(
+    asked: Sampled, lengths: Sequence[int], model: Writer, limits: Limits, usual_tokens: int
+) -> SamplingSettings:
+    """Return how to sample after prompts of so many tokens; one that leaves no room is refused."""
     context = model.context or limits.max_prompt_tokens
     room = min(context - 1, limits.max_prompt_tokens)
     for length in lengths:
@@ -175,17 +209,27 @@ async def _admit(asked: CompletionRequest, model: Writer, limits: Limits) -> tup
             message = (
                 f"the prompt has {length} tokens, but {model.name} reads at most {room} (context {context})"
             )
-            raise Refusal(400, message, "prompt", "context_length_exceeded")
+            name = "messages" if isinstance(asked, ChatRequest) else "prompt"
+            raise Refusal(400, message, name, "context_length_exceeded")
     penalties = ("presence_penalty", "frequency_penalty", "repetition_penalty")
     chosen = ("temperature", "top_k", "top_p", "min_p", *penalties)
     given: dict[str, Any] = {name: getattr(asked, name) for name in chosen}
-    sampling = SamplingSettings(
-        max_new_tokens=min(asked.max_tokens or USUAL_MAX_TOKENS, context - max(lengths)),
+    return SamplingSettings(
+        max_new_tokens=min(asked.most_tokens or usual_tokens, context - max(lengths)),
         seed=secrets.randbits(31) if asked.seed is None else asked.seed & ((1 << 62) - 1),
         stop=tuple(asked.stop or ()),
         **{key: value for key, value in given.items() if value is not None},
     )
-    return sampling, sum(lengths)
+
+
+async def _respond(
+    asked: Sampled, answer: Answer[Part], response: _Response | ChatResponse, request: Request
+) -> Any:
+    """Return the answer whole, or as a stream."""
+    if asked.stream:
+        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        return StreamingResponse(_stream(answer, response, with_usage), media_type="text/event-stream")
+    return response.whole(await _collect(answer, request))
 
 
 def _write(asked: CompletionRequest, model: Writer, sampling: SamplingSettings) -> Iterator[Part]:
@@ -221,7 +265,9 @@ async def _collect(answer: Answer[T], request: Request) -> list[T]:
         leaving.cancel()
 
 
-async def _stream(answer: Answer[Part], response: _Response, with_usage: bool) -> AsyncIterator[str]:
+async def _stream(
+    answer: Answer[Part], response: _Response | ChatResponse, with_usage: bool
+) -> AsyncIterator[str]:
     try:
         async for part in answer:
             yield _event(response.chunk(part))

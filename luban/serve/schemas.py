@@ -25,6 +25,8 @@ class Limits:
     """Prompts in one completion request."""
     max_texts: int = 256
     """Texts or rows in one request to a task."""
+    max_messages: int = 1024
+    """Messages in a chat request."""
     max_stop: int = 4
     max_stop_chars: int = 100
     max_queue: int = 32
@@ -67,12 +69,11 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class CompletionRequest(BaseModel):
-    """The body of POST /v1/completions; numbers must be numbers, not text."""
+class Sampled(BaseModel):
+    """What requests for text have in common; numbers must be numbers, not text."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
-    prompt: Texts
     model: str | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
@@ -89,6 +90,17 @@ class CompletionRequest(BaseModel):
     n: Annotated[int, Field(ge=1)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Tokens that an answer may have."""
+        return self.max_tokens
+
+
+class CompletionRequest(Sampled):
+    """The body of POST /v1/completions."""
+
+    prompt: Texts
 
 
 def _as_rows(value: Any) -> Any:
@@ -108,7 +120,7 @@ class TaskRequest(BaseModel):
     model: str | None = None
 
 
-Request = TypeVar("Request", CompletionRequest, TaskRequest)
+Request = TypeVar("Request", bound=BaseModel)
 
 HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
 """Known fields that change no answer: ignored."""
@@ -119,6 +131,11 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (None, 1),
     "suffix": (None,),
     "logit_bias": (None, {}),
+    "top_logprobs": (None,),
+    "tool_choice": (None, "auto"),
+    "parallel_tool_calls": (None, True),
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
 }
 """Known fields that would change the answer, and the values with which they would not."""
 
@@ -134,7 +151,7 @@ def read_request(kind: type[Request], body: bytes) -> Request:
             continue
         if name in NEUTRAL:
             raise Refusal(400, f"{name} is not supported here: leave it out", name, "unsupported_parameter")
-        close = difflib.get_close_matches(name, [*kind.__annotations__, *HARMLESS, *NEUTRAL], n=1)
+        close = difflib.get_close_matches(name, [*kind.model_fields, *HARMLESS, *NEUTRAL], n=1)
         hint = f"; did you mean {close[0]}?" if close else ": leave it out"
         raise Refusal(400, f"unknown field {name[:80]}{hint}", name[:80], "unknown_parameter")
     return request
@@ -142,11 +159,19 @@ def read_request(kind: type[Request], body: bytes) -> Request:
 
 def check_completion(request: CompletionRequest, limits: Limits) -> None:
     """Refuse a request that asks for more than the limits allow."""
+    n_prompts = len(request.prompt)
+    if n_prompts > limits.max_prompts:
+        message = f"prompt: {n_prompts} prompts in a request, at most {limits.max_prompts} are allowed"
+        raise Refusal(400, message, "prompt", "too_large")
+    check_sampled(request, limits)
+
+
+def check_sampled(request: Sampled, limits: Limits) -> None:
+    """Refuse longer answers, more of them, or more stop texts than the limits allow."""
     stop = request.stop or []
     for name, value, most, what in (
-        ("max_tokens", request.max_tokens or 1, limits.max_tokens, "tokens in an answer"),
+        ("max_tokens", request.most_tokens or 1, limits.max_tokens, "tokens in an answer"),
         ("n", request.n or 1, limits.max_n, "answers to a prompt"),
-        ("prompt", len(request.prompt), limits.max_prompts, "prompts in a request"),
         ("stop", len(stop), limits.max_stop, "stop texts"),
         ("stop", max(map(len, stop), default=0), limits.max_stop_chars, "characters in a stop text"),
     ):

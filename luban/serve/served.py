@@ -12,6 +12,8 @@ from luban.tasks.task import Predictor, task_of
 
 if TYPE_CHECKING:
     from luban.generate.settings import SamplingSettings
+    from luban.models.model import Model
+    from luban.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Talker:
+    """How a language model answers conversations: `prompt` makes ids of messages and tools."""
+
+    prompt: Callable[[Sequence[dict[str, Any]], Sequence[Any]], list[int]]
+    write: Callable[[list[int], SamplingSettings], Iterator[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """A language model: `write` yields the pieces of an answer, the last one with its finish."""
 
@@ -32,6 +42,8 @@ class Writer:
     """Most tokens of prompt and answer together; None has no bound."""
     encode: Callable[[str], list[int]]
     write: Callable[[str, SamplingSettings], Iterator[Piece]]
+    talker: Talker | None = None
+    """There where the model has a chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +120,18 @@ def _open_writer(folder: Path, name: str) -> Writer:
         for piece in write(model, tokenizer, [prompt], settings):
             yield Piece(piece.text, piece.n_tokens, piece.finish)
 
-    return Writer(name, model.config.max_len, tokenizer.encode, answer)
+    talker = _talker(model, tokenizer) if tokenizer.chat_template and model.encoder is None else None
+    return Writer(name, model.config.max_len, tokenizer.encode, answer, talker)
+
+
+def _talker(model: Model, tokenizer: Tokenizer) -> Talker:
+    from luban.generate.speaker import Speaker
+
+    speaker = Speaker(model, tokenizer)
+
+    def write(ids: list[int], settings: SamplingSettings) -> Iterator[Piece]:
+        speaker.memory.forget()  # how long an answer takes tells nobody what others have asked
+        for piece in speaker.write(ids, settings):
+            yield Piece(piece.text, piece.n_tokens, piece.finish)
+
+    return Talker(speaker.prompt, write)
