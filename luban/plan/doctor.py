@@ -62,6 +62,7 @@ def examine(run_folder: Path = Path("runs")) -> list[Check]:
         "writing": lambda: _places("writing", run_folder, _writing),
         "extras": _extras,
         "weights": _weights,
+        "sandbox": _sandbox,
     }.items():
         try:
             checks += look()
@@ -102,6 +103,15 @@ def _torch() -> list[Check]:
         count = torch.accelerator.device_count()
         return [*checks, Check("accelerator", "ok", f"{count} × {kind.type if kind else 'unknown'}")]
     return [*checks, Check("accelerator", "ok", "none; everything runs on the CPU")]
+
+
+def _sandbox() -> list[Check]:
+    from luban.sandbox.check import what_is_wrong
+
+    wrong = what_is_wrong()
+    if wrong:
+        return [Check("sandbox", "warning", wrong[0], wrong[1])]
+    return [Check("sandbox", "ok", "bubblewrap confines the programs that a model writes")]
 
 
 def _compiler() -> list[Check]:
