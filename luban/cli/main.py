@@ -24,6 +24,7 @@ VERBS = (
     "train",
     "predict",
     "generate",
+    "translate",
     "chat",
     "evaluate",
     "compare",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +59,14 @@ class Average:
     def _put(self, tensors: Mapping[str, Tensor]) -> None:
         for name, p in self._learning.items():
             p.copy_(tensors[name])
+
+
+def mean_tensors(checkpoints: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of several checkpoints by name, summed in float64; all have the same names."""
+    sums: dict[str, Tensor] = {}
+    n, dtypes = 0, {}
+    for n, tensors in enumerate(checkpoints, start=1):
+        for name, tensor in tensors.items():
+            dtypes[name] = tensor.dtype
+            sums[name] = tensor.double() if n == 1 else sums[name].add_(tensor)
+    return {name: (total / n).to(dtypes[name]) for name, total in sums.items()}

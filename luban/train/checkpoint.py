@@ -188,6 +188,11 @@ def prune_checkpoints(root: Path, keep_last: int) -> None:
             _remove(folder)
 
 
+def step_folders(root: Path) -> list[Path]:
+    """Return the checkpoints to go on from, newest first."""
+    return sorted(_folders(root, "step"), key=_step_of, reverse=True)
+
+
 def _folders(root: Path, kind: str) -> Iterator[Path]:
     return (p for p in root.glob(f"{kind}-*") if re.fullmatch(r"\w+-\d{7,}", p.name))
 
