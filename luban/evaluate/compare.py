@@ -6,25 +6,23 @@ It reads predictions.jsonl of two scores folders. Whatever the task, a row there
 - "score": {"f1": 0.8, "exact_match": 0}: the value of each metric that is a mean over the rows.
 - "parts": {"bleu": [12, 9, ...]}: of each metric of the whole corpus, numbers that add up over the rows.
   Two are read as above and below a ratio; for more, COMBINED names what makes the metric of the sums.
-- "label", "predicted", "probability": a class; "bits", "bytes": a text of a language model.
+- "label", "predicted", "probability": a class; "bits", "bytes": a text of a language model; and other
+  shapes of row_shapes.py, such as "translation" and "references".
 
 The metric named first decides, unless the caller names another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from luban.config import nearest
 from luban.errors import DataError
-from luban.evaluate.intervals import Difference, Plan, Statistic, paired_bootstrap
-from luban.evaluate.metrics import classification
-from luban.evaluate.row_scores import has_row_scores, row_statistic
+from luban.evaluate.intervals import Difference, Plan, paired_bootstrap
+from luban.evaluate.row_shapes import statistic_of
 from luban.files import read_jsonl
 from luban.records import LOWER_IS_BETTER
 
@@ -53,15 +51,13 @@ def compare(first: Path, second: Path, plan: Plan | None = None, by: str | None 
     The verdict is on the metric `by`, or on the first: accuracy for classes. "better" when the whole
     interval of second minus first is on the good side of zero.
     """
-    rows_a, rows_b = _read(first), _read(second)
-    if [r["id"] for r in rows_a] != [r["id"] for r in rows_b]:
+    rows_a, rows_b = read_predictions(first), read_predictions(second)
+    if [name_of(r) for r in rows_a] != [name_of(r) for r in rows_b]:
         rows_b = _reorder(rows_a, rows_b, first, second)
-    if has_row_scores(rows_a) and has_row_scores(rows_b):
-        statistics = [
-            row_statistic(rows, folder / PREDICTIONS) for rows, folder in ((rows_a, first), (rows_b, second))
-        ]
-    else:
-        statistics = _classes(rows_a, rows_b, first, second)
+    _check_truth(rows_a, rows_b, first, second)
+    statistics = [
+        statistic_of(rows, folder / PREDICTIONS) for rows, folder in ((rows_a, first), (rows_b, second))
+    ]
     differences = paired_bootstrap(statistics[0], statistics[1], len(rows_a), plan or Plan())
     if not differences:
         raise DataError(
@@ -80,7 +76,13 @@ def verdict(name: str, difference: Difference) -> Verdict:
     return "better" if (difference.value > 0) != (name in LOWER_IS_BETTER) else "worse"
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
+def name_of(row: Mapping[str, Any]) -> str:
+    """Return what a row is called: its id, or its line."""
+    return str(row.get("id", row.get("line")))
+
+
+def read_predictions(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a scores folder."""
     path = folder / PREDICTIONS
     if not path.is_file():
         raise DataError(
@@ -96,33 +98,24 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 def _reorder(
     rows_a: Sequence[dict[str, Any]], rows_b: Sequence[dict[str, Any]], first: Path, second: Path
 ) -> list[dict[str, Any]]:
-    by_id = {r["id"]: r for r in rows_b}
-    only = {r["id"] for r in rows_a} ^ set(by_id)
+    by_id = {name_of(r): r for r in rows_b}
+    only = {name_of(r) for r in rows_a} ^ set(by_id)
     if only or len(rows_a) != len(rows_b):
         raise DataError(
             f"{first} and {second} were scored on different rows: {len(rows_a)} and {len(rows_b)}, "
             f"{len(only)} of them in one only, such as {min(only, default='a repeated id')}",
             fix="score both on the same file and split",
         )
-    return [by_id[r["id"]] for r in rows_a]
+    return [by_id[name_of(r)] for r in rows_a]
 
 
-def _classes(
+def _check_truth(
     rows_a: Sequence[dict[str, Any]], rows_b: Sequence[dict[str, Any]], first: Path, second: Path
-) -> list[Statistic]:
+) -> None:
     for a, b in zip(rows_a, rows_b, strict=True):
-        if a.get("label") != b.get("label") or a.get("label") is None:
-            raise DataError(
-                f"row {a['id']} is labelled {a.get('label')!r} in {first} and {b.get('label')!r} in {second}",
-                fix="score both on the same file and split",
-            )
-    names = sorted({r[key] for r in (*rows_a, *rows_b) for key in ("label", "predicted")})
-    number = {name: i for i, name in enumerate(names)}
-    statistics = []
-    for rows in (rows_a, rows_b):
-        labels, predicted = (
-            np.array([number[r[key]] for r in rows], dtype=np.int64) for key in ("label", "predicted")
-        )
-        confidence = np.array([r["probability"] for r in rows], dtype=np.float64)
-        statistics.append(classification(labels, predicted, len(names), confidence))
-    return statistics
+        for key in ("label", "expected"):
+            if a.get(key) != b.get(key):
+                raise DataError(
+                    f"row {name_of(a)} is labelled {a.get(key)!r} in {first} and {b.get(key)!r} in {second}",
+                    fix="score both on the same file and split",
+                )

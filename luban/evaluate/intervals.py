@@ -8,7 +8,7 @@ Statistical Significance Tests for Machine Translation Evaluation, EMNLP 2004.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,23 @@ def paired_bootstrap(first: Statistic, second: Statistic, n: int, plan: Plan) ->
 def ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
     """Return above / below, and 0 where below is 0."""
     return np.divide(above, below, out=np.zeros(np.shape(above), np.float64), where=np.asarray(below) != 0)
+
+
+def apart_bootstrap(
+    first: Statistic, second: Statistic, sizes: tuple[int, int], plan: Plan
+) -> dict[str, Difference]:
+    """Return second minus first where each has rows of its own, of these numbers, drawn apart."""
+    n_first, n_second = sizes
+    a, b = _all_rows(first, n_first), _all_rows(second, n_second)
+    drawn_a = _resample(first, n_first, plan)
+    drawn_b = _resample(second, n_second, replace(plan, seed=plan.seed + 1))
+    differences = {}
+    for name in (name for name in a if name in b):
+        moved = drawn_b[name] - drawn_a[name]
+        low, high = _percentiles(moved, plan.confidence)
+        least = min(sizes)
+        differences[name] = Difference(a[name], b[name], b[name] - a[name], low, high, _p_value(moved), least)
+    return differences
 
 
 def ratio_of_sums(name: str, above: Floats, below: Floats) -> Statistic:

@@ -23,11 +23,6 @@ _CELLS = 4_000_000
 Row = Mapping[str, Any]
 
 
-def has_row_scores(rows: Sequence[Row]) -> bool:
-    """Whether rows bring scores or parts of them; rows of classes need none."""
-    return any(key in rows[0] for key in ("score", "parts", "bits"))
-
-
 def scores_of(rows: Sequence[Row], plan: Plan, where: Path | str = "the rows") -> dict[str, dict[str, float]]:
     """Return every metric that the rows bring, with its interval: what a task's facts hold as `metrics`."""
     if not rows:
@@ -56,6 +51,8 @@ def row_statistic(rows: Sequence[Row], where: Path | str = "the rows") -> Statis
 
 def _table(rows: Sequence[Row], key: str, where: Path | str) -> dict[str, Floats]:
     """Return (n, k) numbers by metric."""
+    if isinstance(rows[0].get(key), int | float):  # one score without a name
+        rows = [{**row, key: {key: row.get(key)}} for row in rows]
     names = list(rows[0].get(key) or {})
     for row in rows:
         if not isinstance(row.get(key) or {}, Mapping) or list(row.get(key) or {}) != names:

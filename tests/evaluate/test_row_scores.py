@@ -7,8 +7,9 @@ import pytest
 
 from luban.errors import DataError
 from luban.evaluate.compare import compare
-from luban.evaluate.intervals import Plan
+from luban.evaluate.intervals import Plan, apart_bootstrap
 from luban.evaluate.row_scores import row_statistic, scores_of
+from luban.evaluate.row_shapes import statistic_of
 from luban.files import write_jsonl
 
 
@@ -67,3 +68,34 @@ def test_one_row_decides_nothing(tmp_path):
         (tmp_path / name).mkdir()
         write_jsonl(tmp_path / name / "predictions.jsonl", rows([value]))
     assert compare(tmp_path / "a", tmp_path / "b").verdict == "not distinguishable"
+
+
+SHAPES = [
+    ([{"id": 1, "expected": ["a"], "labels": ["a", "b"], "score": 0.0}], "micro_f1", 2 / 3),
+    ([{"id": 1, "expected": 2.0, "value": 2.5, "score": -0.5}], "mean_absolute_error", 0.5),
+    (
+        [{"id": 1, "answers": ["a"], "answer": "a", "f1": 1.0, "exact_match": 0.0, "score": 0.3}],
+        "exact_match",
+        0.0,
+    ),
+    ([{"line": 1, "chosen": "a", "rejected": "b", "correct": 0.5}], "accuracy", 0.5),
+    ([{"id": 1, "score": 0.25}], "score", 0.25),
+    ([{"id": 1, "label": "a", "predicted": "b", "probability": 0.6}], "accuracy", 0.0),
+]
+
+
+@pytest.mark.parametrize(("shape", "name", "value"), SHAPES)
+def test_rows_of_every_task_are_read_by_their_columns(shape, name, value):
+    assert statistic_of(shape, "here")(np.array([[0]]))[name] == pytest.approx([value])
+
+
+def test_rows_without_a_score_are_refused():
+    with pytest.raises(DataError, match="the rows hold id, text, and none of it is a score"):
+        statistic_of([{"id": 1, "text": "x"}], "here")
+
+
+def test_sets_of_other_rows_are_drawn_apart():
+    made = [row_statistic(rows(v)) for v in ([1.0, 0.0] * 20, [0.0] * 10)]
+    lost = apart_bootstrap(made[0], made[1], (40, 10), Plan(resamples=300))["f1"]
+    assert (lost.value, lost.n) == (-0.5, 10)
+    assert lost.low < -0.5 < lost.high < 0
