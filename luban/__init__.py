@@ -25,12 +25,14 @@ __all__ = ["generate", "load", "predict", "save"]
 
 
 def load(folder: str | Path) -> tuple[Model, Tokenizer]:
-    """Open a model folder, of Luban or of a supported Hugging Face model."""
-    from luban.models.load import load_model
+    """Open a model folder, of Luban or of a supported Hugging Face model, or an adapter folder of PEFT with
+    the model that it names."""
     from luban.tokenizer import load_tokenizer
+    from luban.tune.load import load_tuned, tokenizer_folder
 
-    tokenizer = load_tokenizer(Path(folder))  # quick, and the likelier of the two to be missing
-    model = load_model(Path(folder))
+    # The tokenizer first: quick, and the likelier of the two to be missing.
+    tokenizer = load_tokenizer(tokenizer_folder(Path(folder)))
+    model = load_tuned(Path(folder))
     tokenizer.check_fits(model.config.vocab_size, Path(folder))
     return model, tokenizer
 

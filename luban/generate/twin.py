@@ -144,6 +144,7 @@ def _whole(block: Block) -> ThinBlock | None:
     first, second = block.attention_norm, block.mlp_norm
     if (
         not block.norm_first
+        or type(attention) is not FastSelfAttention
         or block.cross is not None
         or attention.q_norm is not None
         or mlp.activation is not ACTIVATIONS["silu"]

@@ -28,7 +28,10 @@ class TokenStem(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
         """(B, T), (1 or B, T), (B, T) -> (B, T, C)."""
-        x = self.tokens(tokens)  # (B, T) -> (B, T, C)
+        return self.place(self.tokens(tokens), positions, segments)
+
+    def place(self, x: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Add to the vectors of words (B, T, C) what is known beside which words they are."""
         if self.scale != 1:
             x = x * self.scale
         if self.segments is not None:

@@ -13,7 +13,7 @@ from luban.models.build import build_model
 from luban.models.config import ModelConfig, RecurrentConfig, TransformerConfig, Trunk
 from luban.models.model import Model
 from luban.tune.lora import adapted, attach, can_adapt
-from luban.tune.low_rank import LoraLinear, LowRank
+from luban.tune.low_rank import DoraLinear, LoraLinear, LowRank
 from luban.tune.settings import LoraSettings
 
 N_LAYERS, KV_HEADS, HEAD_DIM, DIM = 2, 2, 16, 32
@@ -100,7 +100,9 @@ def _is_adapted(
 
 
 def _kind(layers: Mapping[str, LowRank]) -> type[LoraLinear]:
-    return next((type(m) for m in layers.values() if isinstance(m, LoraLinear)), LoraLinear)
+    """Return the kind of adapter, where the small model's matrices, which are floats, can have it."""
+    is_dora = any(isinstance(m, DoraLinear) for m in layers.values())
+    return DoraLinear if is_dora else LoraLinear
 
 
 def original_name(config: ModelConfig) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from luban.errors import ConfigError
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.train.settings import Count, Positive, TrainSettings
-from luban.tune.settings import LoraSettings, MethodName
+from luban.tune.settings import BottleneckSettings, FrontSettings, LoraSettings, MethodName, QuantiseSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +25,12 @@ class TuneSettings(TrainSettings):
     """What learns: every weight, the head alone, low-rank adapters, ...; see docs/en/tuning.md."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     """The adapters; they are saved apart, and folded into the model that is saved."""
+    quantise: QuantiseSettings = field(default_factory=QuantiseSettings)
+    """qlora: how the matrices that rest are stored while the adapters learn."""
+    front: FrontSettings = field(default_factory=FrontSettings)
+    """prompt, prefix: the vectors in front of each text."""
+    bottleneck: BottleneckSettings = field(default_factory=BottleneckSettings)
+    """bottleneck: the small MLPs."""
     freeze: tuple[str, ...] = ()
     """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
     epochs: Positive | None = None

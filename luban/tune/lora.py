@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -37,12 +37,12 @@ def attach(
     settings: LoraSettings,
     *,
     seed: int = 1,
-    linear: type[LoraLinear] = LoraLinear,
+    linear: Callable[..., LoraLinear] = LoraLinear,
 ) -> tuple[str, ...]:
     """Put adapters on the layers that `settings.targets` names, and freeze all else.
 
     Return their names. The model computes what it did before, since one half of each begins as zero.
-    `linear` is the kind of adapter that linear layers get.
+    `linear` makes the adapter of a linear layer, as `LoraLinear` does.
     """
     names = _matching(model, settings.targets)
     model.requires_grad_(False)

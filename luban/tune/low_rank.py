@@ -26,11 +26,13 @@ class LowRank(nn.Module):
     lora_a: nn.Parameter
     lora_b: nn.Parameter
     is_rslora: bool
-    _before: tuple[nn.Parameter] | None
+    _before: tuple[nn.Parameter, ...] | None
 
-    def _begin(self, base: nn.Module, a: Tensor, b: Tensor, scale: float, dropout: float) -> None:
+    def _begin(
+        self, base: nn.Linear | nn.Embedding, a: Tensor, b: Tensor, scale: float, dropout: float
+    ) -> None:
         nn.Module.__init__(self)
-        like = next(base.parameters())
+        like = base.weight
         self.lora_a, self.lora_b = (nn.Parameter(t.to(like)) for t in (a, b))
         self.scale, self.dropout, self.is_rslora = scale, dropout, False
         self._before = None

@@ -13,16 +13,22 @@ from typing import Protocol
 
 from luban.config import nearest
 from luban.errors import ConfigError
+from luban.files import read_json, write_json
 from luban.models.load import save_model
 from luban.models.model import Model
-from luban.tune.lora import attach, detach, merge
+from luban.tune.bottleneck import attach_bottlenecks, detach_bottlenecks, save_bottlenecks
+from luban.tune.front import Kind, attach_front, detach_front, first_table
+from luban.tune.front_folder import save_front
+from luban.tune.lora import attach, detach, merge, put_on
 from luban.tune.low_rank import DoraLinear
 from luban.tune.peft_folder import save_adapter
 from luban.tune.peft_names import NEW_HEADS
-from luban.tune.settings import LoraSettings
+from luban.tune.quantised import attach_qlora, unpack_linears
+from luban.tune.settings import BottleneckSettings, FrontSettings, LoraSettings, QuantiseSettings
 
-ADAPTER = "adapter"
-"""Folder beside the weights that holds the adapter alone, as `peft` reads it."""
+ADAPTER, BASE = "adapter", "base"
+"""Folder beside the weights that holds the adapter alone, as `peft` reads it; folder beside an adapter that
+cannot be folded, with the model under it."""
 
 
 class MethodSettings(Protocol):
@@ -36,6 +42,21 @@ class MethodSettings(Protocol):
     @property
     def lora(self) -> LoraSettings:
         """Low-rank adapters."""
+        ...
+
+    @property
+    def quantise(self) -> QuantiseSettings:
+        """Bits of what rests."""
+        ...
+
+    @property
+    def front(self) -> FrontSettings:
+        """Prompt or prefix."""
+        ...
+
+    @property
+    def bottleneck(self) -> BottleneckSettings:
+        """Small MLPs in the blocks."""
         ...
 
 
@@ -114,6 +135,44 @@ def _dora(model: Model, settings: MethodSettings) -> None:
     _wake_head(model)
 
 
+def _qlora(model: Model, settings: MethodSettings) -> None:
+    attach_qlora(model, settings.lora, settings.quantise, seed=settings.seed)
+    _wake_head(model)
+
+
+def _prompt(model: Model, settings: MethodSettings) -> None:
+    _put_in_front(model, "prompt", settings)
+
+
+def _prefix(model: Model, settings: MethodSettings) -> None:
+    _put_in_front(model, "prefix", settings)
+
+
+def _put_in_front(model: Model, kind: Kind, settings: MethodSettings) -> None:
+    model.requires_grad_(False)
+    attach_front(model, kind, first_table(model, kind, settings.front.n, settings.seed))
+    _wake_head(model)
+
+
+def _bottleneck(model: Model, settings: MethodSettings) -> None:
+    attach_bottlenecks(model, settings.bottleneck, seed=settings.seed)
+    _wake_head(model)
+
+
+def _bitfit(model: Model, settings: MethodSettings) -> None:
+    """Let the biases alone learn. Source: arXiv:2106.10199."""
+    model.requires_grad_(False)
+    biases = [p for name, p in model.named_parameters() if name.endswith(".bias")]
+    if not biases:
+        raise ConfigError(
+            f"method = 'bitfit' tunes biases, and this {model.config.family} model has none",
+            fix="use method lora",
+        )
+    for p in biases:
+        p.requires_grad_(True)
+    _wake_head(model)
+
+
 def _wake_head(model: Model) -> None:
     if model.config.head.kind in NEW_HEADS:
         model.head.requires_grad_(True)
@@ -127,7 +186,28 @@ def _save_folded(model: Model, out: Path, base: str) -> None:
     save_adapter(model, out / ADAPTER, base=base)
     merge(model)
     detach(model)
+    unpack_linears(model)
     save_model(model, out)
+
+
+def _save_fronted(model: Model, out: Path, base: str) -> None:
+    front = detach_front(model)
+    _save_base(model, out)
+    attach_front(model, front.kind, front.table.detach())
+    save_front(model, out, base=BASE)
+
+
+def _save_bottlenecked(model: Model, out: Path, base: str) -> None:
+    layers = detach_bottlenecks(model)
+    _save_base(model, out)
+    put_on(model, layers)
+    save_bottlenecks(model, out, base=BASE)
+
+
+def _save_base(model: Model, out: Path) -> None:
+    """Write the model under an adapter that stands in `out`; config.json there says what it is, too."""
+    save_model(model, out / BASE)
+    write_json(out / "config.json", read_json(out / BASE / "config.json"))
 
 
 METHODS: dict[str, Method] = {
@@ -135,5 +215,10 @@ METHODS: dict[str, Method] = {
     "head": Method(_head, _save_whole, 10.0),
     "lora": Method(_lora, _save_folded, 5.0),
     "dora": Method(_dora, _save_folded, 5.0),
+    "qlora": Method(_qlora, _save_folded, 5.0),
+    "prompt": Method(_prompt, _save_fronted, 100.0),
+    "prefix": Method(_prefix, _save_fronted, 20.0),
+    "bottleneck": Method(_bottleneck, _save_bottlenecked, 5.0),
+    "bitfit": Method(_bitfit, _save_whole, 10.0),
 }
 """Name → what it does."""

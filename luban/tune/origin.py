@@ -14,8 +14,8 @@ from luban.models.model import Model
 from luban.tune.low_rank import LowRank
 
 ORIGIN = "base.json"
-ADDED = ("lora_a", "lora_b", "magnitude", "change_down", "change_up", "change_bias")
-"""Last parts of the names of parameters that adapters add."""
+ADDED = ("magnitude", "change_down_bias", "change_up_bias")
+"""Last parts of the names of vectors that adapters add to layers."""
 N_ROWS = 4096
 """Rows of the embedding that are looked at."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-MethodName = Literal["full", "head", "lora", "dora"]
+MethodName = Literal["full", "head", "lora", "dora", "qlora", "prompt", "prefix", "bottleneck", "bitfit"]
 """Ways to tune; see luban/tune/methods.py."""
 BLOCKS = ("*blocks.*",)
 """Every matrix product of the trunk: attention and MLP, an encoder's too."""
@@ -35,3 +35,29 @@ class LoraSettings:
     def scale(self, rank: int) -> float:
         """Return what B·A of such a rank is multiplied by."""
         return self.alpha / (rank**0.5 if self.rslora else rank)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontSettings:
+    """Learnt vectors in front of every text: a prompt (arXiv:2104.08691) or a prefix (arXiv:2101.00190)."""
+
+    n: Annotated[int, Field(ge=1)] = 20
+    """How many; rows of text become shorter by as many tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BottleneckSettings:
+    """Small MLPs after the sublayers of each block (arXiv:1902.00751)."""
+
+    width: Annotated[int, Field(ge=1)] = 64
+    """Hidden width of each."""
+    place: Literal["both", "mlp"] = "both"
+    """After attention and MLP, or after the MLP alone (arXiv:2005.00247)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantiseSettings:
+    """How matrices that rest are stored in fewer bits."""
+
+    bits: Literal["int8", "nf4"] = "int8"
+    """8.5 bits a number, or 4.5 by the quantiles of a normal distribution (arXiv:2305.14314)."""
