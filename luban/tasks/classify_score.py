@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luban.data.examples import read_examples, read_labelled
+from luban.data.examples import CLASSES, LabelForm, read_examples, read_labelled
 from luban.errors import DataError
 from luban.evaluate.intervals import Plan, Statistic, bootstrap, ratio, signature
 from luban.evaluate.metrics import calibration_table, classification, confusion, per_class_table
@@ -80,7 +80,7 @@ def close(trained: Trained) -> Closed:
     )
 
 
-def rows_to_score(settings: ScoreSettings, model: Path, data: Path) -> Rows:
+def rows_to_score(settings: ScoreSettings, model: Path, data: Path, form: LabelForm = CLASSES) -> Rows:
     """Return the rows of the wanted split, or all rows of a file that has no splits.
 
     A file without a split column is scored whole, unless the model was trained on this very file:
@@ -88,11 +88,11 @@ def rows_to_score(settings: ScoreSettings, model: Path, data: Path) -> Rows:
     """
     trained = _trained_on(model, data)
     if trained is not None:
-        examples = read_examples(data, settings.columns, eval_path=trained.eval_path)
+        examples = read_examples(data, settings.columns, eval_path=trained.eval_path, form=form)
         chosen, warnings = examples.part(settings.split), examples.warnings
         there = {name: len(examples.part(name)) for name in SPLITS}
     else:
-        rows, rejects = read_labelled(data, settings.columns)
+        rows, rejects = read_labelled(data, settings.columns, form)
         warnings = [f"{len(rejects)} rows cannot be used, such as {_where(rejects[0])}"] if rejects else []
         if all(part is None for _, part in rows):
             return Rows([example for example, _ in rows], "all", warnings)
@@ -205,15 +205,51 @@ def score_held_out(
     return scores
 
 
+def held_out_scores(
+    trained: Trained,
+    form: LabelForm,
+    statistic: Callable[[Sequence[Example]], Statistic],
+    names: Sequence[str],
+) -> Closed:
+    """Return scores with intervals on the rows that training held out; a table shows those named."""
+    data, eval_path = trained.inputs["data"], trained.inputs.get("eval")
+    examples = read_examples(data, trained.settings.columns, eval_path=eval_path, form=form)
+    scores = {
+        split: {k: s.plain() for k, s in bootstrap(statistic(rows), len(rows), Plan()).items()}
+        for split, rows in (("validation", examples.validation), ("test", examples.test))
+        if rows
+    }
+    table = [
+        (split, name, f"{s[name]['value']:.4f}", str(s[name]["n"]), _interval(s[name]))
+        for split, s in scores.items()
+        for name in names
+    ]
+    return Closed(
+        {"out": str(trained.out), **scores},
+        lines=("", f'luban predict {trained.out} --text "..."     luban serve {trained.out}'),
+        header=("rows", "score", "value", "n", "interval"),
+        table=tuple(table),
+    )
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    return f"{score['low']:.4f} to {score['high']:.4f}"
+
+
 def latency_ms(classifier: Classifier, texts: Sequence[str]) -> float | None:
     """Return the median time of one text alone, in milliseconds, after a first that warms up."""
+    return median_ms(classifier.predict, texts)
+
+
+def median_ms(ask: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float | None:
+    """Return the median time that a question about one text takes, after a first that warms up."""
     if not texts:
         return None
-    classifier.predict(texts[:1])
+    ask(texts[:1])
     seconds = []
     for text in texts[:LATENCY_TEXTS]:
         start = time.perf_counter()
-        classifier.predict([text])
+        ask([text])
         seconds.append(time.perf_counter() - start)
     return round(statistics.median(seconds) * 1000, 3)
 

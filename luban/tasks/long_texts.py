@@ -56,7 +56,8 @@ def text_rows(tokenizer: Tokenizer, texts: Sequence[str], max_len: int, decision
         return TextRows(cut.ids, np.arange(len(cut.ids)), cut.n_cut)
     window = min(decision.window, max_len)
     whole = encode_texts(tokenizer, texts, WHOLE).ids
-    frame = _frame(tokenizer)
+    around = template_around(tokenizer)
+    frame = (len(around.before), len(around.after))
     ids: list[list[int]] = []
     owners: list[int] = []
     for i, row in enumerate(whole):
@@ -82,9 +83,28 @@ def windows(ids: list[int], size: int, stride: int = 0, frame: tuple[int, int] =
     return [[*head, *body[start : start + room], *tail] for start in starts]
 
 
-def _frame(tokenizer: Tokenizer) -> tuple[int, int]:
-    """Return how many tokens the template puts before and after a text."""
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The tokens that a tokenizer's template puts around a text."""
+
+    before: list[int]
+    after: list[int]
+
+    @property
+    def n_tokens(self) -> int:
+        """How many there are."""
+        return len(self.before) + len(self.after)
+
+    def put(self, row: list[int], instead: int | None = None) -> list[int]:
+        """Return the row with them around it, or with `instead` in the place of each."""
+        if instead is None:
+            return [*self.before, *row, *self.after]
+        return [*([instead] * len(self.before)), *row, *([instead] * len(self.after))]
+
+
+def template_around(tokenizer: Tokenizer) -> Around:
+    """Return what the tokenizer's template puts around a text."""
     bare, framed = tokenizer.encode("a"), tokenizer.encode("a", special=True)
     extra = len(framed) - len(bare)
-    before = next((i for i in range(extra + 1) if framed[i : i + len(bare)] == bare), 0)
-    return before, extra - before
+    n = next((i for i in range(extra + 1) if framed[i : i + len(bare)] == bare), 0)
+    return Around(framed[:n], framed[n + len(bare) :])
