@@ -38,7 +38,8 @@ from luban.tune.methods import apply_method
 LR_FULL, LR_DIM = 5e-6, 576
 """Peak learning rate of all weights in a model of that width; a wider one learns slower."""
 HABIT_EPOCHS, MIN_STEPS, MAX_EPOCHS = 1, 30, 5
-Evaluate = Callable[[], dict[str, float]]
+TIE = 1e-3
+"""Two answers that differ by no more nats are alike: so much rounding moves a sum over many tokens."""
 
 
 def prepare(settings: PreferSettings, inputs: Mapping[str, Path], out: Path, log: Log) -> Prepared:
@@ -182,4 +183,4 @@ def _by_label(
 
 def _wins(gaps: torch.Tensor) -> float:
     """Return how many gaps are above 0; a tie is half a win."""
-    return float((gaps > 0).sum() + 0.5 * (gaps == 0).sum())
+    return float((gaps > TIE).sum() + 0.5 * (gaps.abs() <= TIE).sum())
