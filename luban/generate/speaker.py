@@ -74,12 +74,16 @@ class Speaker:
         it is refused with `drop` False. The text holds no special token, spelt out or not.
         """
         settings = settings or SamplingSettings()
-        ids, n_dropped = self._fit(messages, settings, tools, drop)
+        ids, n_dropped = self.fit(messages, settings, tools, drop)
         room = min(settings.max_new_tokens, self.model.config.max_len - len(ids))
         return Answering(len(ids), n_dropped, self.write(ids, replace(settings, max_new_tokens=room)))
 
-    def _fit(
-        self, messages: Sequence[Message], settings: SamplingSettings, tools: Sequence[Any], drop: bool
+    def fit(
+        self,
+        messages: Sequence[Message],
+        settings: SamplingSettings,
+        tools: Sequence[Any] = (),
+        drop: bool = True,
     ) -> tuple[list[int], int]:
         """Return the prompt's ids, and how many messages were left out for it to fit."""
         context = self.model.config.max_len

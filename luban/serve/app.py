@@ -31,7 +31,7 @@ from luban.serve.schemas import (
     read_request,
     rows_asked,
 )
-from luban.serve.served import Answerer, Piece, Served, Writer, path_of
+from luban.serve.served import CHAT_ROUTE, Answerer, Piece, Served, Writer, path_of
 
 T = TypeVar("T")
 M = TypeVar("M", Writer, Answerer)
@@ -75,7 +75,7 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
 
     talkers = [m for m in writers if m.talker]
     if talkers:
-        app.post("/v1/chat/completions")(_talk_with(talkers, models, engine, limits))
+        app.post(CHAT_ROUTE)(_talk_with(talkers, models, engine, limits))
 
     for route in sorted({m.route for m in models if isinstance(m, Answerer)}):
         app.post(route)(_answer_at(route, models, engine, limits))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from luban.tokenizer import Tokenizer
 
 
+CHAT_ROUTE = "/v1/chat/completions"
+"""Where a language model that has a chat template answers, beside /v1/completions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Some more text of an answer, the tokens it holds so far, and why it ended, if it has."""
@@ -98,7 +102,7 @@ def open_folder(folder: Path, name: str) -> Served:
 
     task = task_of(folder)
     use_threads(0)
-    if task.route:
+    if task.route and task.route != CHAT_ROUTE:
         return Answerer(name, task.route, task.load("open")(folder), task.example)
     return _open_writer(folder, name)
 

@@ -42,7 +42,7 @@ def read_chat_rows(
         rows.rejects += apart.rejects
         parts = {"train": found.kept, "validation": apart.kept}
     else:
-        parts = _parts(found.kept, settings.validation)
+        parts = parted(found.kept, settings.validation)
     with ChatTemplate(tokenizer) as template:
         for name, kept in parts.items():
             getattr(rows, name).extend(_encoded(template, kept, settings, max_len, rows.rejects))
@@ -95,7 +95,7 @@ def _read_files(inputs: Mapping[str, Path], take: Sequence[int]) -> Conversation
     return found
 
 
-def _parts(found: Sequence[Conversation], validation: float) -> dict[str, list[Conversation]]:
+def parted(found: Sequence[Conversation], validation: float) -> dict[str, list[Conversation]]:
     """Part conversations as they are marked, or else by hash; those marked as a test are left alone."""
     parts: dict[str, list[Conversation]] = {"train": [], "validation": []}
     if any(c.split == "validation" for c in found):

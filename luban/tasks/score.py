@@ -16,6 +16,7 @@ from luban.evaluate.intervals import Plan
 from luban.files import write_json, write_jsonl
 from luban.log import Log
 from luban.stages import Facts
+from luban.tasks.robust import Scored, domain_scores, robust_scores
 from luban.tasks.settings import ScoreSettings
 from luban.tasks.task import Task, all_tasks, find_task, task_of
 
@@ -34,6 +35,15 @@ def score(settings: ScoreSettings, inputs: Mapping[str, Path], out: Path, log: L
             f"{model} was made for {task.name}, which has no score", fix="evaluate a model of another task"
         )
     facts: Facts = scorer(settings, model, data, out, log)
+    scored = Scored(task, scorer, settings, model, data, out, log)
+    domains = [path for name, path in inputs.items() if name.partition(":")[0] == "domain"]
+    more = {
+        **({"robust": robust_scores(scored)} if settings.robust.kinds else {}),
+        **({"domains": domain_scores(scored, domains)} if domains else {}),
+    }
+    if more:
+        facts |= more
+        write_json(out / SCORES, facts)
     return facts
 
 
@@ -43,9 +53,14 @@ def scoring_task(model: Path, data: Path) -> Task:
     if data.is_dir() and table_in(data) == data:  # token shards
         return find_task("pretrain")
     found = _columns(data)
-    for task in all_tasks().values():
-        if any(set(columns) <= found for columns in task.scores_rows):
-            return task
+    fitting = [
+        (len(columns), task)
+        for task in all_tasks().values()
+        for columns in task.scores_rows
+        if set(columns) <= found
+    ]
+    if fitting:  # the rows of a preference are conversations, too: more columns say more
+        return max(fitting, key=lambda pair: pair[0])[1]
     return own
 
 

@@ -22,6 +22,8 @@ TASK = Task(
     needs=("model",),
     takes=("eval",),
     close="luban.tasks.chat:close",
-    ask_with="generate",
-    score="luban.tasks.pretrain_score:score",
+    open="luban.tasks.chat_answers:open_answerer",
+    score="luban.tasks.chat_score:score",
+    route="/v1/chat/completions",
+    scores_rows=(("messages",), ("conversations",), ("instruction", "output")),
 )
