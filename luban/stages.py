@@ -143,6 +143,8 @@ AFTER_TRAINING = (
         "luban.tasks.score:score",
         "luban.tasks.settings:ScoreSettings",
         ("model", "data"),
+        optional=("domain",),
+        many=("domain",),
     ),
     Stage(
         "golden",

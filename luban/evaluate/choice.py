@@ -48,7 +48,8 @@ class Questions:
 def read_choices(rows: Iterable[Mapping[str, Any]], show: Show = "text") -> Questions:
     """Turn rows into questions, setting aside those that cannot be asked."""
     found = Questions()
-    for line, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=1):
+        line = row.get("line", number)
         reason = _fault(row)
         if reason:
             found.rejects.append({"line": line, "reason": reason, "id": row.get("id")})

@@ -36,7 +36,8 @@ class Pairs:
 def read_pairs(rows: Iterable[Mapping[str, Any]]) -> Pairs:
     """Turn rows into pairs, setting aside those that are none."""
     found = Pairs()
-    for line, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=1):
+        line = row.get("line", number)
         good, bad = row.get("sentence_good"), row.get("sentence_bad")
         if not isinstance(good, str) or not isinstance(bad, str) or not good.strip() or not bad.strip():
             reason = "sentence_good or sentence_bad is no text"

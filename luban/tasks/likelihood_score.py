@@ -103,6 +103,14 @@ def read_table(data: Path, settings: ScoreSettings) -> Table:
     return Table(rows, split, data)
 
 
+def _named(row: Mapping[str, Any] | Unreadable, line: int, path: Path) -> Mapping[str, Any]:
+    """Return a row with its line, and with a name if it has none."""
+    if isinstance(row, Unreadable):
+        return {"line": line, "unreadable": str(row)}
+    named = any(row.get(key) for key in ("id", "uid"))
+    return {**row, "line": line} if named else {**row, "line": line, "id": f"{path.name}:{line}"}
+
+
 def _open(folder: Path) -> tuple[Model, Tokenizer]:
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     tokenizer.check_fits(model.config.vocab_size, folder)
