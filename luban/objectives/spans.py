@@ -21,7 +21,7 @@ def spans(model: nn.Module, batch: Batch) -> Loss:
     segments = {} if batch.segments is None else {"segments": batch.segments}
     logits = model(batch.tokens, batch.documents, **segments).float()  # (B, T, 2)
     logits = logits.masked_fill((batch.documents == 0)[..., None], -1e9)
-    places = batch.targets.unflatten(1, (-1, 2))  # (B, K, 2)
+    places = batch.targets.reshape(len(batch.targets), -1, 2)  # (B, K, 2)
     is_answer = (places != IGNORE).all(-1)
     logs = logits.log_softmax(1).gather(1, places.clamp(min=0)).sum(-1)  # (B, K)
     likelihood = logs.masked_fill(~is_answer, -torch.inf).logsumexp(1)

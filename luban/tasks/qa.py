@@ -28,9 +28,10 @@ from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
 from luban.tasks.qa_answers import Answerer, Asking, text_of, write_asking
 from luban.tasks.qa_metrics import Definition, best_threshold, definition, exact_match, f1, language_of
-from luban.tasks.qa_rows import Asked, Questions, counts_of, read_questions
+from luban.tasks.qa_parts import counts_of, read_questions
+from luban.tasks.qa_rows import Asked, Questions
 from luban.tasks.qa_settings import QaSettings
-from luban.tasks.qa_windows import Encoder, Shape, WindowBatches, answer_lengths
+from luban.tasks.qa_windows import Encoder, Shape, Window, WindowBatches, answer_lengths
 from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
@@ -113,7 +114,10 @@ def _fit(
     settings: QaSettings, tokenizer: Tokenizer, config: ModelConfig, train: Sequence[Asked], log: Log
 ) -> _Fit:
     shape = Shape(
-        min(settings.max_len, config.max_len), settings.overlap, settings.max_question, settings.match_segments
+        min(settings.max_len, config.max_len),
+        settings.overlap,
+        settings.max_question,
+        settings.match_segments,
     )
     encoder = Encoder(tokenizer, config, shape)
     windows = list(encoder.windows(train))
@@ -129,9 +133,12 @@ def _fit(
         raise DataError(
             f"no window of {shape.max_len} tokens holds a whole answer", fix="raise max_len and overlap"
         )
-    longest = settings.max_answer or max(16, lengths[min(len(lengths) - 1, int(LONGEST_SHARE * len(lengths)))])
+    longest = settings.max_answer or max(
+        16, lengths[min(len(lengths) - 1, int(LONGEST_SHARE * len(lengths)))]
+    )
+    kept = _with_fewer_nulls(windows, found, settings)
     batches = WindowBatches(
-        windows,
+        kept,
         tokens_per_batch=settings.tokens_per_batch,
         seed=settings.seed,
         n_micro_batches=settings.n_micro_batches,
@@ -140,6 +147,12 @@ def _fit(
     )
     asking = Asking(shape, longest, 0.0 if any(row.is_impossible for row in train) else None)
     return _Fit(batches, asking, n_cut)
+
+
+def _with_fewer_nulls(windows: Sequence[Window], found: set[int], settings: QaSettings) -> list[Window]:
+    """Leave out windows without an answer, at random, where another window of the row has it."""
+    draw = random.Random(settings.seed)
+    return [w for w in windows if w.has_answer or w.row not in found or draw.random() < settings.null_windows]
 
 
 def _habit(model: Model, lr_scale: float, has_learnt: bool) -> Habit:

@@ -1,4 +1,4 @@
-"""Answers from any folder with a spans head: the best span over all windows of a context, cut out verbatim."""
+"""Answers from any folder with a spans head: the best span over all windows, cut out verbatim."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ class Answerer:
                 yield window, scores[line, : len(window.ids)]
 
 
-def best_spans(
-    scores: Floats, window: Window, max_answer: int, n_best: int
-) -> tuple[list[Candidate], float]:
+def best_spans(scores: Floats, window: Window, max_answer: int, n_best: int) -> tuple[list[Candidate], float]:
     """Return the likeliest spans of a window of at most `max_answer` tokens, and that of no answer.
 
     scores (T, 2): log-probabilities. Every span of the context is looked at; none begins or ends at a
@@ -209,7 +207,10 @@ def open_answerer(folder: Path) -> Predictor:
             for row, answer, n in zip(asked, answers, wanted, strict=True)
         ]
 
-    about = {"max_answer": answerer.asking.max_answer, "may_not_answer": answerer.asking.threshold is not None}
+    about = {
+        "max_answer": answerer.asking.max_answer,
+        "may_not_answer": answerer.asking.threshold is not None,
+    }
     return Predictor(("question", "context"), predict, ("answer", "score"), about)
 
 
@@ -242,13 +243,21 @@ def _asked(row: Row, number: int) -> Asked:
     for name in ("question", "context"):
         value = row.get(name)
         if not isinstance(value, str) or not value.strip():
-            what = "is missing" if value is None else "is empty" if value == "" else f"= {value!r:.60} is no text"
+            what = (
+                "is missing"
+                if value is None
+                else "is empty"
+                if value == ""
+                else f"= {value!r:.60} is no text"
+            )
             raise DataError(f"row {number}: {name} {what}", fix="give a question and a context as text")
     return Asked(str(number), row["question"], row["context"])
 
 
 def _n_best(row: Row) -> int:
-    value = row.get("n_best") or 1
+    value = row.get("n_best")
+    if value is None:
+        return 1
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
         raise DataError(f"n_best = {value!r} is no number of answers", fix="give a number from 1 to 100")
     return value

@@ -21,7 +21,8 @@ from luban.runner import input_key
 from luban.stages import Facts
 from luban.tasks.qa_answers import Answerer, load_answerer, plain
 from luban.tasks.qa_metrics import definition, exact_match, f1, language_of
-from luban.tasks.qa_rows import Asked, Columns, Questions, read_questions, read_rows_of
+from luban.tasks.qa_parts import read_questions
+from luban.tasks.qa_rows import Asked, Columns, Questions, read_rows_of
 from luban.tasks.qa_settings import QaColumns
 from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
@@ -108,7 +109,9 @@ def rows_to_score(wanted: str, model: Path, data: Path) -> Rows:
     warnings: list[str]
     if (inputs.get("data") or {}).get("key") == input_key(data):
         eval_path = Path(inputs["eval"]["path"]) if "eval" in inputs else None
-        questions = read_questions(data, columns, eval_path=eval_path if eval_path and eval_path.exists() else None)
+        questions = read_questions(
+            data, columns, eval_path=eval_path if eval_path and eval_path.exists() else None
+        )
         chosen, warnings = questions.part(wanted), questions.warnings
         there = Counter({name: len(questions.part(name)) for name in ("train", "validation", "test")})
     else:
@@ -130,7 +133,9 @@ def rows_to_score(wanted: str, model: Path, data: Path) -> Rows:
             chosen = [row for row in rows if row.part == wanted]
     if not chosen:
         listed = ", ".join(f"{n} {name}" for name, n in there.items()) or "none at all"
-        raise DataError(f"{data} has no rows of the split {wanted}; it has {listed}", fix="choose another --split")
+        raise DataError(
+            f"{data} has no rows of the split {wanted}; it has {listed}", fix="choose another --split"
+        )
     return Rows(chosen, wanted, warnings)
 
 

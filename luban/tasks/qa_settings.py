@@ -9,7 +9,7 @@ from pydantic import Field
 
 from luban.errors import ConfigError
 from luban.tasks.tune_settings import TuneSettings
-from luban.train.settings import Count, CountOrNone
+from luban.train.settings import Count, CountOrNone, Share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +44,8 @@ class QaSettings(TuneSettings):
     """Kinds of context tokens that the stem tells apart by how much of what is around them stands in the
     question too: 1, the token; 2, it and a neighbour; and so on. 0: none, as in BERT. A given model
     learns new rows for them. (The idea: arXiv:1704.00051, section 3.2.)"""
+    null_windows: Share = 1.0
+    """Share of the windows without an answer that train, where another window of the row has it."""
     train_rows: Count | None = None
     """Use only so many training rows, drawn by the seed."""
 
@@ -51,6 +53,6 @@ class QaSettings(TuneSettings):
         TuneSettings.__post_init__(self)
         if self.max_question + 8 > self.max_len:
             raise ConfigError(
-                f"max_question = {self.max_question} leaves no room for a context in max_len = {self.max_len}",
+                f"max_question = {self.max_question} leaves no room in max_len = {self.max_len}",
                 fix="lower max_question, or raise max_len",
             )

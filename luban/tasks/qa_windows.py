@@ -226,7 +226,7 @@ class WindowBatches:
         self._with_segments = with_segments
         self._bucketed = Bucketed(
             [w.ids for w in windows],
-            _padded([w.targets for w in windows]),  # type: ignore[arg-type]
+            _padded([w.targets for w in windows]),
             tokens_per_batch=tokens_per_batch,
             seed=seed,
             pad_id=pad_id,
@@ -249,7 +249,7 @@ class WindowBatches:
         for line, number in enumerate(batch.ids):
             own = self.windows[number].segments
             segments[line, : len(own)] = own
-        return dataclasses.replace(batch, **{"segments": torch.from_numpy(segments)})
+        return dataclasses.replace(batch, segments=torch.from_numpy(segments))
 
 
 def _padded(targets: Sequence[tuple[tuple[int, int], ...]]) -> Ints:

@@ -152,3 +152,21 @@ def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(CheckpointError, match="is not a tokenizer: .*\n  fix: copy the file again"):
         load_tokenizer(tmp_path)
+
+
+def test_tokens_know_their_place_in_characters_even_inside_one():
+    tokenizer = train_bpe(["他在北京 hello"] * 3, 270, template=True)
+    text = "在😀 he龘"
+    ids, places = tokenizer.encode_offsets([text])[0]
+    assert ids == tokenizer.encode(text)
+    said = {text[start:end] for start, end in places}
+    assert "😀" in said
+    assert "龘" in said
+    assert sum(place == (1, 2) for place in places) == 4  # the bytes of one character
+
+
+def test_the_frame_of_two_texts_is_the_templates():
+    tokenizer = train_bpe(["ab"] * 3, 262, template=True)
+    cls, sep = tokenizer.cls_id, tokenizer.sep_id
+    assert tokenizer.pair_frame() == [(cls, 0), (None, 0), (sep, 0), (None, 1), (sep, 1)]
+    assert train_bpe(["ab"] * 3, 262, template=False).pair_frame() == [(None, 0), (None, 1)]

@@ -8,7 +8,7 @@ from luban.errors import DataError
 from luban.log import Log
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.settings import TokenizerSettings
-from luban.tokenizer.train import sample_shares, train_bpe, train_tokenizer
+from luban.tokenizer.train import sample_shares, train_bpe, train_joint_bpe, train_tokenizer
 
 EN = "the quick brown fox jumps over the lazy dog again and again "
 ZH = "今天天气很好，我们一起去公园散步，看见很多小朋友。"
@@ -81,3 +81,23 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
     documents = write(tmp_path / "d", [(EN, "en", "test")])
     with pytest.raises(DataError, match="has no documents to train on"):
         train(TokenizerSettings(), documents, tmp_path / "t")
+
+
+def test_a_joint_tokenizer_spells_a_word_alike_wherever_it_stands_and_ends_what_is_read():
+    tokenizer = train_joint_bpe(["Tom sees Tom.", "我看 Tom。", "Größe"] * 5, 320)
+    first, *_, last = tokenizer.encode("Tom sees Tom")
+    assert first == last
+    for text in ("Tom sees Tom.", "我看 Tom。", "„Größe“ 😀", ""):
+        ids = tokenizer.encode(text, special=True)
+        assert ids[-1] == tokenizer.eos_id
+        assert tokenizer.decode(ids) == text
+    assert tokenizer.piece(tokenizer.encode("我看")[0])[0] != " "
+
+
+def test_chinese_characters_stay_apart_where_asked():
+    texts = ["北京大学 hello hello"] * 5
+    together = train_bpe(texts, 300, template=False).encode_batch(["北京大学hello"])[0]
+    apart = train_bpe(texts, 300, template=False, han_alone=True)
+    assert len(together) < 5
+    assert [apart.piece(i) for i in apart.encode("北京大学 hello")] == [*"北京大学", " hello"]
+    assert apart.decode(apart.encode("北京 hello 龘\n")) == "北京 hello 龘\n"
