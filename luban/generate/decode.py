@@ -29,14 +29,16 @@ def decode(
     *,
     rules: Sequence[Rule] = (),
     end_ids: Collection[int] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Return the ids that the model writes after each prompt, without the end token.
 
     `rules` change the scores before a token is chosen, such as Suppressed. `end_ids`: None is the
-    model's own eos_id. settings.stop, which are texts, do nothing here.
+    model's own eos_id. seeds: one for each row instead of settings.seed, so that rows of the same prompt
+    differ. settings.stop, which are texts, do nothing here.
     """
     with evaluating(model):
-        decoding = Decoding(model, prompts, settings, rules=rules, end_ids=end_ids)
+        decoding = Decoding(model, prompts, settings, rules=rules, end_ids=end_ids, seeds=seeds)
         while decoding.rows.going:
             decoding.step()
     return decoding.rows.written
@@ -89,10 +91,12 @@ class Decoding:
         *,
         rules: Sequence[Rule] = (),
         end_ids: Collection[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ):
         self.rows = Rows(model, prompts, settings.max_new_tokens, end_ids)
         self._prompts, self._settings, self._rules = prompts, settings, rules
-        self._chance = generators(len(prompts), settings.seed)
+        own = [settings.seed] * len(prompts) if seeds is None else seeds
+        self._chance = [generators(1, seed)[0] for seed in own]
         self._held = list(self.rows.going)
         """The rows in the reader."""
         self._reader = Reader(model, prompts, max(self.rows.rooms)) if self._held else None
