@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from luban.data.mixture_settings import MixtureSettings
+from luban.tasks.code_settings import CodeSettings
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tasks.robust_settings import RobustSettings
 from luban.tasks.tune_settings import one_length
@@ -34,7 +35,7 @@ class CorruptionSettings:
     spm_share: Share = 0.5
     """fill_in_the_middle: share of those that show the suffix before the prefix."""
     line_share: Share = 0.0
-    """fill_in_the_middle: share of those whose middle is the rest of a line, as editors ask; else it is any."""
+    """fill_in_the_middle: share of those whose middle is the rest of a line; else it is any part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +160,8 @@ class ScoreSettings:
     """Perturbed copies of the rows that are scored beside them."""
     domains: tuple[str, ...] = ()
     """Names of the out-of-domain sets, in the order in which they are given."""
+    code: CodeSettings = field(default_factory=CodeSettings)
+    """How programs are written and tried."""
     resamples: Count = 1000
     """Bootstrap resamples behind an interval."""
     confidence: Share = 0.95
