@@ -51,7 +51,7 @@ def translate(
             stack.enter_context(disk_errors(out))
             target = stack.enter_context(out.open("w", encoding="utf-8"))
         for source, found in translator.stream(iter(text) if text else _lines(str(file))):
-            print(_shown(source, found) if as_json else found.text, file=target, flush=out is None)
+            print(_shown(source, found) if as_json else _line(found.text), file=target, flush=out is None)
 
 
 def _lines(file: str) -> Iterator[str]:
@@ -63,6 +63,10 @@ def _lines(file: str) -> Iterator[str]:
             yield from (line.rstrip("\r\n") for line in lines)
     except Unreadable as e:
         raise DataError(f"{file} cannot be read: {e}", fix="give a text file") from None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _shown(source: str, found: Translation) -> str:

@@ -23,10 +23,11 @@ ALTERNATIVE_COLUMNS = ("alternatives", "references", "refs", "other_translations
 NESTED = "translation"
 """Column that holds an object of two languages in many published sets: {"en": ..., "de": ...}."""
 LANGUAGES = frozenset(
-    "en de zh fr es it pt nl ru ja ko ar cs pl tr vi id sv fi da no el he hi hu ro uk bg th fa "
+    "en de zh fr es it pt nl ru ja ko ar cs pl tr vi sv fi da no el he hi hu ro uk bg th fa "
     "english german chinese french spanish italian portuguese russian japanese korean "
     "zh-cn zh-tw zh_cn zh_tw zho eng deu cmn 英文 英语 中文 汉语 德文 德语 法文 法语 日文 日语".split()
 )
+"""Names of columns and endings of files; not `id`, which hardly ever means Indonesian."""
 MAX_RATIO, SHORT_BYTES = 9.0, 40
 """A side so many times longer than the other, in bytes of UTF-8, is no translation, as in the cleaning
 script of Moses; short texts may differ more. A Chinese character takes three bytes, and says about as

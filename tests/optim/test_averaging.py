@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from luban.optim.averaging import COUNT, Average
+from luban.optim.averaging import COUNT, Average, mean_tensors
 
 
 def walk(model: nn.Module, average: Average, n_steps: int, seed: int = 0) -> list[torch.Tensor]:
@@ -84,3 +84,12 @@ def test_frozen_weights_have_no_mean() -> None:
     model = nn.Linear(3, 2)
     model.bias.requires_grad_(False)
     assert Average(model, 0.9).tensors().keys() == {"weight", COUNT}
+
+
+def test_the_mean_of_checkpoints_is_exact_and_keeps_the_dtype() -> None:
+    rows = [{"a": torch.full((2,), v), "b": torch.tensor(v, dtype=torch.bfloat16)} for v in (1.0, 2.0, 6.0)]
+    mean = mean_tensors(rows)
+    assert torch.equal(mean["a"], torch.full((2,), 3.0))
+    assert mean["b"].dtype == torch.bfloat16
+    assert rows[0]["a"][0] == 1
+    assert mean_tensors([]) == {}
