@@ -37,7 +37,7 @@ MAY_IMPORT = {
         "data", "tokenizer", "models", "objectives", "optim", "train", "generate", "tune", "evaluate",
         "privacy", "native", "sandbox",
     },
-    "serve": {"tasks", "generate", "models", "tokenizer"},
+    "serve": {"tasks", "generate", "models", "tokenizer", "tune"},
     "studio": {"serve", "annotate", "report"},
 }  # fmt: skip
 

@@ -75,6 +75,52 @@ def open_all(folders: Sequence[Path], names: Sequence[str]) -> list[Served]:
     return [open_folder(folder, name) for folder, name in zip(folders, named, strict=True)]
 
 
+def open_adapters(folder: Path, name: str, adapters: Mapping[str, Path]) -> list[Served]:
+    """Open a language model and, as models of their own over its very weights, adapters by their names."""
+    from luban.device import use_threads
+    from luban.models.load import load_model
+    from luban.tokenizer import load_tokenizer
+    from luban.tune.several import with_adapter
+
+    use_threads(0)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    if model.config.head.kind != "tokens":
+        raise ConfigError(
+            f"{folder} does not write, and adapters are served over a language model",
+            fix="fold the adapter into a folder of its own, and serve that",
+        )
+    tokenizer.check_fits(model.config.vocab_size, folder)
+    served: list[Served] = [writer_of(model, tokenizer, name, folder)]
+    for own, place in adapters.items():
+        served.append(writer_of(with_adapter(model, place), tokenizer, own, place))
+    return served
+
+
+def read_adapters(given: Sequence[str], folders: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FOLDER; refuse a name that is taken, a folder without an adapter, and a second base."""
+    found: dict[str, Path] = {}
+    taken = check_names(folders, names)
+    if given and len(folders) != 1:
+        raise ConfigError(
+            f"--adapter with {len(folders)} model folders", fix="name one folder, the base of all"
+        )
+    for text in given:
+        name, _, folder = text.partition("=")
+        if not name or not folder:
+            raise ConfigError(
+                f"--adapter {text!r} is not NAME=FOLDER", fix="such as --adapter poet=runs/poet/adapter"
+            )
+        if name in found or name in taken:
+            raise ConfigError(f"two models are named {name}", fix="give each adapter a name of its own")
+        if not (Path(folder) / "adapter_config.json").is_file():
+            raise CheckpointError(
+                f"{folder} holds no adapter_config.json, so it is no adapter",
+                fix="name the folder `adapter` in what luban train --method lora wrote",
+            )
+        found[name] = Path(folder)
+    return found
+
+
 def check_names(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
     """Return a name for each folder; refuse the same one twice, and a folder without a model."""
     if names and len(names) != len(folders):
@@ -108,12 +154,18 @@ def open_folder(folder: Path, name: str) -> Served:
 
 
 def _open_writer(folder: Path, name: str) -> Writer:
-    from luban.generate.writing import write
-    from luban.models.load import load_model
     from luban.tokenizer import load_tokenizer
+    from luban.tune.load import load_tuned, tokenizer_folder
 
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model, tokenizer = load_tuned(folder), load_tokenizer(tokenizer_folder(folder))
     tokenizer.check_fits(model.config.vocab_size, folder)
+    return writer_of(model, tokenizer, name, folder)
+
+
+def writer_of(model: Model, tokenizer: Tokenizer, name: str, folder: Path) -> Writer:
+    """Serve a model that is open under a name; `folder` says where it came from."""
+    from luban.generate.writing import write
+
     if getattr(model.config.trunk, "sight", "causal") != "causal":
         raise CheckpointError(
             f"{folder} fills gaps; it cannot write on from a prompt",

@@ -15,7 +15,7 @@ from luban.errors import BusyError, ConfigError, MissingExtra
 from luban.log import Log
 from luban.serve.schemas import Limits
 from luban.serve.security import Guard, read_key
-from luban.serve.served import Answerer, Served, check_names, open_all, path_of
+from luban.serve.served import Answerer, Served, check_names, open_adapters, open_all, path_of, read_adapters
 
 if TYPE_CHECKING:
     import uvicorn
@@ -34,16 +34,19 @@ def serve(
     port: int = 8000,
     names: Sequence[str] = (),
     key_file: Path | None = None,
+    adapters: Sequence[str] = (),
 ) -> None:
     """Serve model folders until SIGTERM or Ctrl-C; `port` 0 takes a free one.
 
+    `adapters`, each NAME=FOLDER, are served over the weights of the one folder.
+
     What can be refused cheaply (names, key, port) is refused before any model is loaded.
     """
-    check_names(folders, names)
+    named, own = check_names(folders, names), read_adapters(adapters, folders, names)
     key, limits = read_key(key_file, host), Limits()
     with bind(host, port) as bound:
         url = _url(host, bound.getsockname()[1])
-        models = open_all(folders, names)
+        models = open_adapters(folders[0], named[0], own) if own else open_all(folders, names)
         _run(models, bound, limits, (host, key), lambda: _announce(models, url, key_file, log))
 
 

@@ -133,6 +133,7 @@ def load_bottlenecks(model: Model, folder: Path) -> None:
     for name, tensor in tensors.items():
         if name not in parameters or parameters[name].shape != tensor.shape:
             raise CheckpointError(f"{path}: {name} has no place in this model", fix=AGAIN)
-        parameters[name].data.copy_(tensor)
+        module, _, last = name.rpartition(".")  # a new one: others may share the old
+        setattr(model.get_submodule(module), last, nn.Parameter(tensor))
     model.requires_grad_(False)
     put_on(model, layers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from luban.errors import CheckpointError
 from luban.models.family import Name
@@ -107,4 +107,5 @@ def place_tensors(model: Model, tensors: Mapping[str, Tensor], where: object) ->
                 f"{where} brings {key} of its own, but the model's head and embedding share one matrix",
                 fix="merge the adapter with peft, and use that",
             )
-        parameter.data.copy_(piece)
+        module, _, last = home.ours.rpartition(".")  # a new one: others may share the old
+        setattr(model.get_submodule(module), last, nn.Parameter(piece.contiguous()))
