@@ -64,6 +64,8 @@ class Run:
     """Scores as many training rows in the same way, once, at the end: the gap tells of over-fitting."""
     on_evaluate: Callable[[int], list[dict[str, Any]]] | None = None
     """Step → more rows for metrics.jsonl, such as samples."""
+    stop_early: Callable[[int, dict[str, float]], bool] | None = None
+    """(step, validation scores) → whether the run is not worth going on with, as a search may find."""
     lr_scale: Callable[[str], float] | None = None
     """Parameter name → multiple of the learning rate."""
     flops_per_token: int | None = None
@@ -205,6 +207,8 @@ class _Running:
                     rows = run.on_evaluate(state.step) if run.on_evaluate else []
             settle(run.model)
             take_note(state, scores, run.settings)
+            if run.stop_early and not state.stopped and run.stop_early(state.step, scores):
+                state.stopped = "pruned"
             if state.best["step"] == state.step:
                 self.saver.save_best(state)
         for row in ({"validation": scores}, *rows):
