@@ -13,7 +13,8 @@ IGNORE = -100
 """A target with this value is not supervised."""
 LOWER_IS_BETTER = frozenset(
     {
-        *("loss", "bits_per_byte", "perplexity", "error_rate", "calibration_error", "ter"),
+        *("loss", "calibrated_loss", "hamming_loss", "bits_per_byte", "perplexity", "error_rate"),
+        *("calibration_error", "ter"),
         *("mean_squared_error", "mean_absolute_error", "mse", "mae", "rmse"),
     }
 )

@@ -31,10 +31,11 @@ from luban.tasks.decision import Decision, write_decision
 from luban.tasks.features import FeatureBatches, PooledHead, features, remove_features
 from luban.tasks.long_texts import TextRows, text_rows
 from luban.tasks.planning import Habit, planned
+from luban.tasks.predict import scored_classifier
 from luban.tasks.prepared import Prepared
 from luban.tasks.start import by_depth_and_width
 from luban.tasks.text_model import advised_lr, class_head, text_model
-from luban.tasks.text_scores import batch_logits
+from luban.tasks.text_scores import TextScorer, batch_logits
 from luban.tokenizer import Tokenizer
 from luban.train.run import Run
 from luban.tune.freeze import freeze
@@ -215,9 +216,11 @@ def _finish(
     if decision.unknown_below > 1:
         made.log.warn("no probability makes validation rows right often enough: no label is ever said")
     answers.close(model)
-    _save(made, applied, held_out.texts, out)
+    _save(made, applied, out)
     if decision != Decision():
         write_decision(decision, out)
+    if answers.answer == "one":
+        _record(made, decision, held_out.texts, out)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
     write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
     remove_features(out)
@@ -241,14 +244,24 @@ def _finish(
     }
 
 
-def _save(made: _Made, applied: Applied, texts: Sequence[str], out: Path) -> None:
+def _save(made: _Made, applied: Applied, out: Path) -> None:
     model, tokenizer, max_len = made.model, made.tokenizer, made.max_len
     applied.save(model, out, base=made.inputs.get("model", ""))
     tokenizer.save(out)
     config = read_json(out / "tokenizer_config.json")
     write_json(out / "tokenizer_config.json", {**config, "model_max_length": max_len})
+
+
+def _record(made: _Made, decision: Decision, texts: Sequence[str], out: Path) -> None:
+    """Write the golden file; labels and probabilities are what the folder says, its decision included."""
+    max_len = made.max_len
     prompts = [t for t in texts if len(t) < 2 * max_len][:N_GOLDEN] or [t[:max_len] for t in texts[:N_GOLDEN]]
-    record(model, tokenizer, prompts, out / GOLDEN)
+    golden = record(made.model, made.tokenizer, prompts, out / GOLDEN)
+    classifier = scored_classifier(TextScorer(made.model, made.tokenizer, max_len, decision))
+    said = classifier.predict([row["prompt"] for row in golden["prompts"]])
+    for row, answer in zip(golden["prompts"], said, strict=True):
+        row |= {"label": answer.label, "probabilities": answer.probabilities}
+    write_json(out / GOLDEN, golden)
 
 
 def _shown(decision: Decision) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from luban.data.examples import Examples, read_examples
 from luban.data.tag_batches import TagBatches
 from luban.errors import CheckpointError, DataError
 from luban.evaluate.entities import OUTSIDE, Entity, entity_scores
-from luban.evaluate.golden import GOLDEN, record
 from luban.files import read_json, write_json, write_jsonl
 from luban.log import Log
 from luban.models.config import HeadConfig
@@ -42,7 +41,6 @@ from luban.tune.methods import apply_method
 
 SCRATCH = ModelSettings(family="bert", size="tiny", dim=128, n_layers=2, dropout=0.1)
 """It sees both sides of a token, which a tag depends on."""
-N_GOLDEN = 4
 TOKENS_PER_BATCH = 8192
 Floats = NDArray[np.float64]
 
@@ -81,7 +79,7 @@ def prepare(settings: TagSettings, inputs: Mapping[str, Path], out: Path, log: L
 
     def finish(facts: Facts) -> Facts:
         applied.save(model.to("cpu"), out, base=inputs.get("model", ""))
-        _save_rest(model, tokenizer, max_len, examples, out)
+        _save_rest(tokenizer, max_len, examples, out)
         counts = {f"{part}_rows": len(examples.part(part)) for part in ("train", "validation", "test")}
         return facts | {
             "counts": facts["counts"] | counts | {"train_rows": len(train)},
@@ -116,11 +114,10 @@ def _read(
     return examples, train, (OUTSIDE, *(f"{place}-{kind}" for kind in kinds for place in "BI"))
 
 
-def _save_rest(model: Model, tokenizer: Tokenizer, max_len: int, examples: Examples, out: Path) -> None:
+def _save_rest(tokenizer: Tokenizer, max_len: int, examples: Examples, out: Path) -> None:
     tokenizer.save(out)
     config = read_json(out / "tokenizer_config.json")
     write_json(out / "tokenizer_config.json", {**config, "model_max_length": max_len})
-    record(model, tokenizer, [e.text[:max_len] for e in examples.validation[:N_GOLDEN]], out / GOLDEN)
     write_jsonl(out / "rejects.jsonl", examples.rejects)
     write_jsonl(out / "test.jsonl.gz", map(_plain_row, examples.test))
 
