@@ -68,7 +68,7 @@ class RowGroups:
     def read(self, groups: Array) -> Batch:
         """Return the batch of these groups, padded to the longest row: tokens, targets (B, T)."""
         numbers = (groups[:, None] * self.size + np.arange(self.size)).reshape(-1)
-        rows = [self._rows[i] for i in numbers]
+        rows = [self._rows[i] for i in numbers.tolist()]
         tokens, documents, targets = padded(rows, self.pad_id)
         reference = None if self.reference is None else torch.from_numpy(self.reference[numbers])
         return Batch(

@@ -77,15 +77,17 @@ def read_encoded(
     else:
         parts = part_rows(found.kept, validation)
     with ChatTemplate(tokenizer) as template:
-        encoded = [encode_judged(template, parts[name], max_len, rejects, paired=paired) for name in PARTS]
-    for name, part in zip(PARTS, encoded, strict=True):
+        train, validation_part = (
+            encode_judged(template, parts[name], max_len, rejects, paired=paired) for name in PARTS
+        )
+    for name, part in zip(PARTS, (train, validation_part), strict=True):
         if not part.judged:
             first = rejects[0]["reason"] if rejects else "there are too few"
             raise DataError(
                 f"{inputs['data']} leaves no row for {name}; the first set aside: {first}",
                 fix="give more rows, raise max_len, or choose another loss",
             )
-    return Read(*encoded, rejects)
+    return Read(train, validation_part, rejects)
 
 
 def encode_judged(

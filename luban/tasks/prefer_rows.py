@@ -155,8 +155,9 @@ def _labelled(row: dict[str, Any], name: str, where: tuple[str, int, str | None]
     if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
         raise Unreadable("the last turn is no answer that could be good or bad")
     answer = messages[-1]["content"]
-    both = (answer, None) if good else (None, answer)
-    return Judged(messages[:-1], *both, read_tools(row), *where)
+    chosen, rejected = (answer, None) if good else (None, answer)
+    file, line, split = where
+    return Judged(messages[:-1], chosen, rejected, read_tools(row), file, line, split)
 
 
 def _hashable(value: Any) -> bool:
