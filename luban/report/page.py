@@ -12,6 +12,7 @@ from luban.report.frame import brand, card, columns
 from luban.report.ladder import Ladder
 from luban.report.markup import Html, Section, element, join
 from luban.report.sections.corpus import corpus_section, funnel_section, tokenizer_section
+from luban.report.sections.errors import errors_section
 from luban.report.sections.learning import curves_section, samples_section
 from luban.report.sections.making import commands_section, notes_section, settings_section, stages_section
 from luban.report.sections.scores import golden_section, ladder_section, models_section
@@ -44,6 +45,7 @@ def _sections(run: Run, statuses: Mapping[str, str]) -> list[Section | None]:
         samples_section(run),
         ladder_section(run),
         models_section(run),
+        errors_section(run),
         golden_section(run),
         stages_section(run, statuses),
         commands_section(run),
