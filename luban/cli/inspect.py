@@ -28,7 +28,7 @@ def _inspect() -> None:
 @app.command("batch")
 def batch(
     data: Path = typer.Argument(
-        help="Shards folder, labelled rows, or a run of `luban train`, whose settings then hold."
+        help="Shards folder, labelled rows, or a run of `luban train`, chat too, whose settings hold."
     ),
     step: int = typer.Option(1, min=1, help="Training step to look at."),
     row: int = typer.Option(0, min=0, help="Row of that step to print."),
@@ -128,6 +128,8 @@ def _look(
     if made_by == "classify":
         settings = _settings("classify", manifest, given)
         return _look_at_rows(inputs["data"], inputs.get("eval"), step, data, data, settings)
+    if made_by == "chat":
+        return _look_at_talks(inputs, step, _settings("chat", manifest, given), data)
     if list(data.glob("*.offsets.npy")):
         return _look_at_windows([data], step, _settings("pretrain", None, given))
     if data.is_file():
@@ -234,6 +236,22 @@ def _look_at_rows(
         xray.leaks_were_removed(examples.rejects),
     ]
     return Seen(batches, findings, pieces, labels)
+
+
+def _look_at_talks(inputs: dict[str, Path], step: int, settings: Any, made: Path) -> Seen:
+    """Read the conversations as the run did that left the folder `made`, with its format."""
+    from luban.data import xray
+    from luban.tasks.chat_rows import packed, read_chat_rows
+    from luban.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(made)
+    rows = read_chat_rows(inputs, settings, tokenizer, min(settings.max_len, _max_len(made)))
+    batches = packed(rows.train, settings, tokenizer.pad_id)
+    checked = [*batches.at(step), *batches.in_order()]
+    checks = (xray.rows_have_targets, xray.targets_follow, xray.padding_is_silent)
+    findings = xray.merge([[check(b) for check in checks] for b in checked])
+    findings += xray.merge([[xray.answers_end(b, tokenizer.special_ids)] for b in checked])
+    return Seen(batches.at(step), findings, tokenizer, ())
 
 
 def _max_len(model: Path) -> int:

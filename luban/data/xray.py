@@ -126,6 +126,7 @@ FIXES = {
     "padding is ignored": "set the targets of padding to IGNORE",
     "padding is unseen": "give padding document 0",
     "end tokens are supervised": "end every document with the end token, and keep it as a target",
+    "answers end": "let the chat template write eos_token after an answer, or set train.template",
     "end tokens are not masked as padding": "mask by position, not by id, or give padding a token of its own",
     "no beginning token is doubled": "encode with special=False where a template adds the beginning",
     "documents do not attend to each other": "number the documents of a row anew after every end token",
@@ -199,6 +200,20 @@ def ends_are_supervised(batch: Batch, end_id: int) -> Finding:
     detail = f"{n_ends} documents end in the batch, {n_taught} end tokens are targets"
     is_taught = n_taught > 0 or not could_teach.any()
     return _finding("end tokens are supervised", not bare and is_taught, detail, bad)
+
+
+def answers_end(batch: Batch, special_ids: frozenset[int]) -> Finding:
+    """Every stretch that is learnt ends in a special token: the model learns where its turn is over."""
+    taught = batch.targets != IGNORE
+    same = torch.zeros_like(taught)
+    same[:, :-1] = taught[:, 1:] & (batch.documents[:, 1:] == batch.documents[:, :-1])
+    last = taught & ~same
+    special = torch.tensor(sorted(special_ids), dtype=batch.targets.dtype)
+    bare = (last & ~torch.isin(batch.targets, special)).nonzero().tolist()
+    bad = f"row {_first([r for r, _ in bare])}: an answer ends without a special token"
+    return _finding(
+        "answers end", not bare, f"{int(last.sum())} answers, each with the token that ends it", bad
+    )
 
 
 def ends_are_not_padding(batch: Batch, pad_id: int | None, end_id: int) -> Finding:

@@ -1,12 +1,15 @@
 """Every format that ships: the same text as the reference library, and the answers alone supervised."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from luban.errors import ConfigError, DataError
+from luban.records import IGNORE
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.chat import ChatTemplate, encode_chat
 from luban.tokenizer.chat_formats import FOLDER, FORMATS, with_format
@@ -155,3 +158,29 @@ def test_tokens_that_are_missing_are_added_behind_the_others_and_saved(tmp_path:
 def test_an_unknown_format_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean chatml"):
         with_format(speaking(None), "chatlm")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_xray_of_a_tuned_model_shows_answers_alone_as_learnt(name: str, tmp_path: Path) -> None:
+    from luban.data import xray
+    from luban.data.packing import PackedRows
+
+    tokenizer = formatted(name)
+    with ChatTemplate(tokenizer) as chat:
+        rows = [encode_chat(chat, talk) for talk in (TALK, TALK[:2], [SYSTEM, *TALK])]
+    packed = PackedRows([r for r, _ in rows], [f for _, f in rows], tokens_per_batch=4096, seed=1)
+    for batch in packed.in_order():
+        for check in (xray.rows_have_targets, xray.targets_follow, xray.padding_is_silent):
+            assert check(batch).ok
+        assert xray.answers_end(batch, tokenizer.special_ids).ok
+        learnt = [
+            v.target
+            for i in range(len(batch.tokens))
+            for v in xray.view_row(batch, i, tokenizer)
+            if v.supervised
+        ]
+        assert "Hi, " in "".join(str(piece) for piece in learnt)
+        assert "hello" not in "".join(str(piece) for piece in learnt)
+        broken = batch.targets.clone()
+        broken[torch.isin(broken, torch.tensor(sorted(tokenizer.special_ids)))] = IGNORE
+        assert not xray.answers_end(dataclasses.replace(batch, targets=broken), tokenizer.special_ids).ok
