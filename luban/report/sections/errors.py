@@ -32,7 +32,7 @@ def _errors(rung: Rung, found: Errors | None) -> Html | None:
     return element(
         "details",
         element("summary", element("b", name)),
-        element("div", body, tables, class_="folded"),
+        element("div", *body, *tables, class_="folded"),
         open=True,
     )
 
@@ -54,16 +54,15 @@ def _confusions(found: Errors) -> Html | None:
 def _worst(found: Errors) -> Html | None:
     if not found.worst:
         return None
-    items = [
-        element(
-            "li", element("blockquote", quoted(row.text)),
-            element("p", f"score {row.score:.3g} · said ", quoted(row.said, 200), " · wanted ", quoted(row.wanted, 200), class_="soft"),
-        )
-        for row in found.worst
-    ]  # fmt: skip
+    items = [element("li", element("blockquote", quoted(row.text)), _said(row)) for row in found.worst]
     return join(
         element("h4", "Rows with the lowest scores · 得分最低的样例"), element("ul", items, class_="mistakes")
     )
+
+
+def _said(row: Scored) -> Html:
+    told = join("said ", quoted(row.said, 200), " · wanted ", quoted(row.wanted, 200))
+    return element("p", f"score {row.score:.3g} · ", told, class_="soft")
 
 
 def _text(row: Scored) -> Html:
