@@ -17,7 +17,6 @@ from luban.tasks import code_score
 from luban.tasks.code_problems import PROGRAMS, extract_code, judged_program, read_problem, read_problems
 from luban.tasks.code_score import FAILED_EARLY, judge, score
 from luban.tasks.code_settings import CodeSettings
-from luban.tasks.kinds.code import TASK
 from luban.tasks.settings import ScoreSettings
 
 MBPP = {
@@ -27,7 +26,13 @@ MBPP = {
     "test_setup_code": "x = 1",
     "test_list": ["assert add(x, 2) == 3", "assert add(-1, 1) == 0"],
 }
-HUMANEVAL = dict(TASK.example)
+HUMANEVAL = {
+    "task_id": "1",
+    "prompt": 'def double(x):\n    """Return twice x."""\n',
+    "entry_point": "double",
+    "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+    "canonical_solution": "    return 2 * x\n",
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,24 @@
-"""Code: programs from their beginning or a description, and what is missing in the middle of one."""
+"""Code: what is missing at a place in a program, and whole programs, judged by running them."""
 
 from luban.tasks.task import Task
 
 TASK = Task(
     name="code",
-    summary="programs, judged by running them",
+    summary="completions of code",
     rows={
-        "task_id": "name of the problem",
-        "prompt": "beginning of a function (HumanEval); or `text`, a sentence (MBPP)",
-        "entry_point": "name of the function",
-        "test": "a function `check` that asserts; or `test_list`, a list of assertions",
-        "canonical_solution": "a solution that goes on from the prompt; or `code`; may be missing",
+        "prefix": "code before the place",
+        "suffix": "code after it; may be missing",
+        "prompt, entry_point, test": "to score by running, as in HumanEval: the beginning of a function, its "
+        "name, a function `check` that asserts",
+        "text, test_list": "to score by running, as in MBPP: a sentence, and a list of assertions",
     },
-    example={
-        "task_id": "1",
-        "prompt": 'def double(x):\n    """Return twice x."""\n',
-        "entry_point": "double",
-        "test": "def check(candidate):\n    assert candidate(2) == 4\n",
-        "canonical_solution": "    return 2 * x\n",
-    },
+    example={"prefix": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))\n"},
+    settings="luban.tasks.code_train_settings:CodeTrainSettings",
+    prepare="luban.tasks.pretrain:prepare",
+    data="shards",
+    many=True,
+    takes=("model",),
+    close="luban.tasks.pretrain_score:close",
     open="luban.tasks.code_complete:open_completer",
     score="luban.tasks.code_score:score",
     scores_rows=(("prompt", "entry_point", "test"), ("text", "test_list")),
