@@ -17,7 +17,10 @@ Groups = list[dict[str, Any]]
 
 
 def build_optimizer(
-    model: nn.Module, settings: OptimSettings, lr_scale: Callable[[str], float] | None = None
+    model: nn.Module,
+    settings: OptimSettings,
+    lr_scale: Callable[[str], float] | None = None,
+    first_step: Callable[[str], int] | None = None,
 ) -> torch.optim.Optimizer:
     """Return the optimizer named in the settings, over the model's parameter groups.
 
@@ -25,7 +28,11 @@ def build_optimizer(
     adamw differ only in name. Fused passes over memory once.
     """
     groups = parameter_groups(
-        model, settings.weight_decay, decay_embeddings=settings.decay_embeddings, lr_scale=lr_scale
+        model,
+        settings.weight_decay,
+        decay_embeddings=settings.decay_embeddings,
+        lr_scale=lr_scale,
+        first_step=first_step,
     )
     return RULES[settings.optimizer](model, groups, settings)
 

@@ -59,6 +59,7 @@ def train(course: Course) -> Generator[Step, None, None]:
             group["lr"] = lr * group["lr_scale"]
 
         total, n_targets = _add_gradients(course, precision, number, micro_batches)
+        _rest(optimizer, number)
         course.ranks.reduce(parameters)
         _divide(parameters, n_targets * precision.scale)
         add_penalties(optimizer.param_groups, settings.l1, settings.l2)
@@ -111,6 +112,14 @@ def _add_gradients(
             fix="look at the rows with `luban inspect batch`; answers may be cut off by the context length",
         )
     return loss_sum, int(n_targets)
+
+
+def _rest(optimizer: torch.optim.Optimizer, number: int) -> None:
+    """Drop the gradients of what learns from a later step on: without one, no rule touches it."""
+    for group in optimizer.param_groups:
+        if number < group.get("first_step", 1):
+            for p in group["params"]:
+                p.grad = None
 
 
 def _divide(parameters: list[nn.Parameter], divisor: float) -> None:

@@ -68,6 +68,8 @@ class Run:
     """(step, validation scores) → whether the run is not worth going on with, as a search may find."""
     lr_scale: Callable[[str], float] | None = None
     """Parameter name → multiple of the learning rate."""
+    first_step: Callable[[str], int] | None = None
+    """Parameter name → the step from which it learns; before that it rests."""
     flops_per_token: int | None = None
     """Operations a token costs, where the objective does not use every matrix for every token."""
 
@@ -84,7 +86,7 @@ def run_training(run: Run, out: Path, log: Log, ranks: Ranks = ALONE) -> Facts:
     model.to(device := choose_device(settings.device))
     gather = distribute(model, ranks, settings)
     recompute_blocks(model, settings.recompute)
-    optimizer = build_optimizer(model, settings, run.lr_scale)
+    optimizer = build_optimizer(model, settings, run.lr_scale, run.first_step)
     group_by_kind(optimizer)
     precision = choose_precision(settings.precision, device)
     average = Average(model, settings.ema_decay) if settings.ema_decay else None

@@ -39,6 +39,37 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> int:
     return total
 
 
+def freeze_layers(model: nn.Module, n: int) -> int:
+    """Stop the embeddings and the first n blocks from learning; return how many numbers that is."""
+    n_blocks = _n_blocks(model)
+    if n > n_blocks:
+        raise ConfigError(f"freeze_layers = {n}, but the model has {n_blocks} blocks", fix="set it lower")
+    return freeze(model, ["stem.*", *(f"trunk.blocks.{i}.*" for i in range(n))]) if n else 0
+
+
+def thaw_from_above(model: nn.Module, every_steps: int) -> Callable[[str], int]:
+    """Return parameter name → the step from which it learns: the head from the first, then a block more
+    every so many steps, from the top down, and the stem last.
+
+    It depends on nothing but the name, so a run that goes on thaws as one never stopped.
+    Source: gradual unfreezing, arXiv:1801.06146, section 3.3.
+    """
+    n_blocks = _n_blocks(model)
+
+    def first_step(name: str) -> int:
+        if name.startswith("stem."):
+            return 1 + every_steps * (n_blocks + 1)
+        block = _BLOCK.match(name)
+        return 1 + every_steps * (n_blocks - int(block.group(1))) if block else 1
+
+    return first_step
+
+
+def _n_blocks(model: nn.Module) -> int:
+    found = (_BLOCK.match(name) for name, _ in model.named_parameters())
+    return 1 + max((int(m.group(1)) for m in found if m), default=-1)
+
+
 def lr_scale(
     model: nn.Module, head_lr_scale: float = 1.0, layer_lr_decay: float = 1.0
 ) -> Callable[[str], float]:
@@ -47,8 +78,7 @@ def lr_scale(
     The head gets `head_lr_scale`; the top block 1, each block below `layer_lr_decay` times the one
     above it, and the stem below them all.
     """
-    found = (_BLOCK.match(name) for name, _ in model.named_parameters())
-    n_blocks = 1 + max((int(m.group(1)) for m in found if m), default=-1)
+    n_blocks = _n_blocks(model)
 
     def scale(name: str) -> float:
         if name.startswith("head."):
