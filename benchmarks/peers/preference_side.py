@@ -32,7 +32,12 @@ class Known:
         """Return what a model of transformers does with `labels` and `fused_lm_head`."""
         zeros = torch.zeros_like(tokens)
         return MagicMock(
-            log_probs=tokens, entropy=zeros, entropies=zeros, argmax=zeros.long(), loss=zeros.sum()
+            log_probs=tokens,
+            mean_logits=tokens,
+            entropy=zeros,
+            entropies=zeros,
+            argmax=zeros.long(),
+            loss=zeros.sum(),
         )
 
 
