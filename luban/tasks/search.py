@@ -125,7 +125,6 @@ def _study(optuna: Any, search: Search) -> Any:
             storage=f"sqlite:///{path}",
             study_name="search",
             direction="minimize",
-            sampler=optuna.samplers.TPESampler(seed=search.seed, n_startup_trials=STARTUP_TRIALS),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
             load_if_exists=True,
         )
@@ -136,7 +135,8 @@ def _study(optuna: Any, search: Search) -> Any:
             fix="choose another --out, or give the same --space",
         )
     study.set_user_attr("space", names)
-    study.sampler._rng.rng.seed(search.seed + len(study.trials))  # a search that goes on draws anew
+    seed = search.seed + len(study.trials)  # a search that goes on draws anew
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     return study
 
 
