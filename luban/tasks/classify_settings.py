@@ -23,6 +23,8 @@ class TextSettings(TuneSettings):
     """Where text, label and split are."""
     patience: Annotated[int, Field(ge=0)] = 3
     """Stop after so many looks without a better validation loss; 0: never."""
+    tokens_per_batch: Count = 1024
+    """Tokens in a micro-batch; rows of like length share one, so that little is padding."""
     max_len: Count = 256
     """Most tokens of a text, or of one window of it."""
     long: Literal["cut", "windows"] = "cut"
