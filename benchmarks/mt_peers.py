@@ -37,6 +37,7 @@ class Plan:
     reverse: bool = False
     seed: int = 1
     family: str = "original"
+    init: str = "normal"
     vocab_size: int = 4000
     dim: int = 256
     n_layers: int = 2
@@ -145,7 +146,7 @@ def train_ours(plan: Plan) -> None:
     shape = {k: getattr(plan, k) for k in ("dim", "n_layers", "n_heads", "ffn_dim", "dropout")}
     same = ("seed", "lr", "tokens_per_batch", "max_len", "label_smoothing", "reverse")
     settings = TranslateSettings(
-        model=ModelSettings(family=plan.family, size="tiny", **shape),
+        model=ModelSettings(family=plan.family, size="tiny", init=plan.init, **shape),
         steps=MANY_STEPS,
         warmup_share=plan.warmup_steps / MANY_STEPS,
         evaluate_every_steps=plan.look_every,
