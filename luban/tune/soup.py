@@ -120,14 +120,13 @@ def ties(
 ) -> Tensor:
     """Trim each change, elect a sign for every number, and add the mean of those that have it.
 
-    Signs are elected by the sum of the weighted changes.
+    Signs are elected by the sum of the changes, before their weights.
     """
     assert base is not None
     changes = torch.stack([trimmed(p - base, settings.density) for p in parts])
-    changes *= torch.tensor(list(weights)).view(-1, *[1] * base.ndim)
-    signs = changes.sum(0).sign()
-    agrees = changes.sign() == signs
-    mean = (changes * agrees).sum(0) / agrees.sum(0).clamp(min=1)
+    agrees = changes.sign() == changes.sum(0).sign()
+    weighted = changes * torch.tensor(list(weights)).view(-1, *[1] * base.ndim)
+    mean = (weighted * agrees).sum(0) / agrees.sum(0).clamp(min=1)
     return base + mean
 
 
