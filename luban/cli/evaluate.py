@@ -28,6 +28,9 @@ def evaluate(
     harness: list[Path] = typer.Option(
         [], "--harness", help="Task file (yaml) of lm-eval, whose data is on this machine; instead of DATA."
     ),
+    unsafe_exec: bool = typer.Option(
+        False, "--unsafe-exec", help="Run the programs of a model WITHOUT a sandbox, with your rights."
+    ),
     config: Path | None = typer.Option(None, help="YAML file with settings under `evaluate:`."),
     sets: list[str] = typer.Option(
         [], "--set", help="evaluate.KEY=VALUE, such as evaluate.columns.text=body."
@@ -44,7 +47,8 @@ def evaluate(
     are scored. A row whose label the model has never seen counts as an error.
 
     What the rows are is told by the model's task or by their columns: question, choices and answer are
-    multiple choice, sentence_good and sentence_bad minimal pairs, for any model of texts.
+    multiple choice, sentence_good and sentence_bad minimal pairs, for any model of texts; problems of
+    HumanEval and MBPP are written as programs, which run in a sandbox.
 
     \b
     Examples:
@@ -66,6 +70,7 @@ def evaluate(
     if data is None:
         raise ConfigError("nothing to score the model on", fix="name a file of rows, or --harness TASK.yaml")
     given = [*probes(robust, out_of_domain), *(sets or [])]
+    given += ["evaluate.code.unsafe_exec=true"] if unsafe_exec else []
     more = {"domain": [text.rpartition("=")[2] for text in out_of_domain]}
     with tempfile.TemporaryDirectory() as temporary:
         scores = run_scoring(

@@ -34,6 +34,7 @@ def generate(
     stop: list[str] = typer.Option([], help="A text that ends the writing; may be repeated."),
     beams: int = typer.Option(0, help="Search for the likeliest answer among so many beginnings; 0: draw."),
     length_penalty: float = typer.Option(1.0, help="With --beams: above 0 prefers longer answers."),
+    suffix: str | None = typer.Option(None, help="Fill in code: what stands after the place, too."),
     choices: str | None = typer.Option(None, help="Choose the likeliest of these: ' yes| no'."),
     draft: Path | None = typer.Option(None, help="A small model to guess tokens ahead."),
     lookup: bool = typer.Option(False, "--lookup", help="Guess ahead by quoting the prompt and the text."),
@@ -46,8 +47,9 @@ def generate(
     luban generate runs/x "To be" --beams 4 --length-penalty 1.2
     luban generate runs/x "The film was fun: a" --choices " good| bad" --json
     luban generate runs/x "Correct: I has a pen." --temperature 0 --lookup
+    luban generate runs/code "def add(a" --suffix "):" --temperature 0
     """
-    _check_together(beams=beams, choices=choices, draft=draft, lookup=lookup)
+    _check_together(beams=beams, choices=choices, draft=draft, lookup=lookup, suffix=suffix)
     from luban.generate import BeamSettings, SamplingSettings
 
     usual = 1.0 if beams else USUAL_TEMPERATURE
@@ -59,6 +61,9 @@ def generate(
     )  # fmt: skip
     wide = BeamSettings(n_beams=beams, length_penalty=length_penalty) if beams else None
     asked = [line.rstrip("\r\n") for line in sys.stdin] if prompts == ["-"] else prompts
+    if suffix is not None:
+        _show(_fill_in(folder, asked, suffix, settings), as_json, with_prompt=True)
+        return
     from luban import load
 
     model, tokenizer = load(folder)
@@ -97,6 +102,22 @@ def _draft(folder: Path | None, lookup: bool, tokenizer: Tokenizer) -> Draft | N
             fix="draft with a model that was trained with the same tokenizer",
         )
     return DraftModel(model)
+
+
+def _fill_in(
+    folder: Path, prompts: Sequence[str], suffix: str, settings: SamplingSettings
+) -> list[dict[str, Any]]:
+    from luban.errors import CheckpointError
+    from luban.tasks.code_complete import load_completer
+
+    completer = load_completer(folder)
+    if completer.order is None:
+        raise CheckpointError(
+            f"the tokenizer of {folder} has no marks for infilling: the model would not see the suffix",
+            fix="leave --suffix out, or train with luban train --task code",
+        )
+    texts = completer.complete([(prompt, suffix) for prompt in prompts], settings)
+    return [{"prompt": p, "text": t} for p, t in zip(prompts, texts, strict=True)]
 
 
 def _choose(
