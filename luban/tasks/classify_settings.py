@@ -54,7 +54,7 @@ class TextSettings(TuneSettings):
             )
         if self.stride > self.max_len:
             raise ConfigError(
-                f"stride = {self.stride} would leave out what lies between windows of max_len = {self.max_len}",
+                f"stride = {self.stride} would leave out what lies between windows of {self.max_len} tokens",
                 fix=f"set stride to at most {self.max_len}",
             )
 
@@ -89,7 +89,7 @@ class MultiLabelSettings(TextSettings):
     calibrate: bool = True
     """Divide scores by a temperature fitted on the validation rows."""
     threshold: Literal["half", "f1"] = "f1"
-    """A label is said from a probability of one half on, or from its own best for F1 on the validation rows."""
+    """A label is said from a probability of one half on, or from its own best for F1 on validation rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

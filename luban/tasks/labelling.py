@@ -46,7 +46,7 @@ SCRATCH, TUNED, HEAD = (3.0, 200), (3.0, 60), (30.0, 300)
 """Passes over the rows and least steps: of a new model, of one that has learnt, of a head alone."""
 HEAD_LR = 3e-3
 TUNED_LR = 0.5
-"""Of the advised rate, for batches of half as many tokens: MiniLM on film reviews, see docs/en/classification.md."""
+"""Of the advised rate, for batches of half as many tokens; measured with MiniLM on film reviews."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
