@@ -34,6 +34,7 @@ class Known:
         return MagicMock(
             log_probs=tokens,
             mean_logits=tokens,
+            is_top1=tokens > 0,
             entropy=zeros,
             entropies=zeros,
             argmax=zeros.long(),
