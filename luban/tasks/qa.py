@@ -26,7 +26,7 @@ from luban.stages import Facts
 from luban.tasks.model_settings import ModelSettings
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
-from luban.tasks.qa_answers import Answerer, Asking, text_of, write_asking
+from luban.tasks.qa_answers import Answer, Answerer, Asking, text_of, write_asking
 from luban.tasks.qa_metrics import Definition, best_threshold, definition, exact_match, f1, language_of
 from luban.tasks.qa_parts import counts_of, read_questions
 from luban.tasks.qa_rows import Asked, Questions
@@ -247,7 +247,8 @@ def spread(rows: Sequence[Asked], most: int) -> list[Asked]:
 def _evaluate(answerer: Answerer, rows: Sequence[Asked], how: Definition) -> dict[str, float]:
     """Return mean F1 and exact match, at the threshold that does best where there may be no answer."""
     answers = answerer.answer(rows)
-    threshold = tuned_threshold(rows, answerer, how) if answerer.asking.threshold is not None else None
+    may_be_none = answerer.asking.threshold is not None
+    threshold = tuned_threshold(rows, answers, how) if may_be_none else None
     said = [text_of(row, answer, threshold) for row, answer in zip(rows, answers, strict=True)]
     pairs = list(zip(said, rows, strict=True))
     return {
@@ -256,9 +257,8 @@ def _evaluate(answerer: Answerer, rows: Sequence[Asked], how: Definition) -> dic
     }
 
 
-def tuned_threshold(rows: Sequence[Asked], answerer: Answerer, how: Definition) -> float:
+def tuned_threshold(rows: Sequence[Asked], answers: Sequence[Answer], how: Definition) -> float:
     """Return the margin over no answer at which F1 is best on these rows."""
-    answers = answerer.answer(rows)
     found = [f1(text_of(row, a, None), row.texts, how) for row, a in zip(rows, answers, strict=True)]
     empty = [f1("", row.texts, how) for row in rows]
     return best_threshold([a.margin for a in answers], found, empty)
@@ -267,9 +267,9 @@ def tuned_threshold(rows: Sequence[Asked], answerer: Answerer, how: Definition) 
 def _with_threshold(answerer: Answerer, questions: Questions, how: Definition) -> Asking:
     if answerer.asking.threshold is None:
         return answerer.asking
-    return dataclasses.replace(
-        answerer.asking, threshold=tuned_threshold(questions.validation, answerer, how)
-    )
+    answers = answerer.answer(questions.validation)
+    threshold = tuned_threshold(questions.validation, answers, how)
+    return dataclasses.replace(answerer.asking, threshold=threshold)
 
 
 def _save(tokenizer: Tokenizer, asking: Asking, out: Path) -> None:

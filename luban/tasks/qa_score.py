@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from luban.log import Log
 from luban.runner import input_key
 from luban.stages import Facts
 from luban.tasks.qa_answers import Answerer, load_answerer, plain
-from luban.tasks.qa_metrics import definition, exact_match, f1, language_of
+from luban.tasks.qa_metrics import Definition, definition, exact_match, f1, language_of
 from luban.tasks.qa_parts import read_questions
 from luban.tasks.qa_rows import Asked, Columns, Questions, read_rows_of
 from luban.tasks.qa_settings import QaColumns
@@ -51,19 +52,18 @@ def score(settings: ScoreSettings, model: Path, data: Path, out: Path, log: Log)
     said = predicted(answerer, rows.rows)
     plan = plan_of(settings)
     language = language_of(row.question for row in rows.rows)
+    how = definition(language)
     facts = {
         "metrics": scored([p["answer"] for p in said], rows.rows, plan),
         "counts": {"n": len(rows.rows), "no_answer": sum(row.is_impossible for row in rows.rows)},
-        "signature": signature(
-            f"f1|def:{definition(language).name}", len(rows.rows), plan, rows.split, hash_path(data)
-        ),
+        "signature": signature(f"f1|def:{how.name}", len(rows.rows), plan, rows.split, hash_path(data)),
         "language": language,
         "latency_ms": latency_ms(answerer, rows.rows),
         "parameters": sum(p.numel() for p in answerer.model.parameters()),
         "family": answerer.model.config.family,
         "split": rows.split,
     }
-    return keep_scores(facts, map(_row, rows.rows, said), model, data, out)
+    return keep_scores(facts, map(partial(_row, how), rows.rows, said), model, data, out)
 
 
 def scored(texts: Sequence[str], rows: Sequence[Asked], plan: Plan) -> dict[str, dict[str, float]]:
@@ -183,8 +183,7 @@ def latency_ms(answerer: Answerer, rows: Sequence[Asked]) -> float | None:
     return round(statistics.median(seconds) * 1000, 3)
 
 
-def _row(row: Asked, said: dict[str, Any]) -> dict[str, Any]:
-    how = definition(language_of([row.question]))
+def _row(how: Definition, row: Asked, said: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": row.id,
         "question": row.question,
