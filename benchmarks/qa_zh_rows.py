@@ -1,6 +1,6 @@
 """Chinese questions for a model from scratch: one set parted by title, others added to its training part.
 
-    python benchmarks/qa_zh_rows.py cmrc2018.jsonl.gz --more drcd.jsonl.gz --more xquad.jsonl.gz --out rows.jsonl
+    python benchmarks/qa_zh_rows.py cmrc2018.jsonl.gz --more drcd.jsonl.gz --out rows.jsonl
 
 A tenth of the first file's titles validates and a tenth tests. Everything is written in simplified
 characters. A training row whose context shares 13 characters in a row with a held-out context, or whose
