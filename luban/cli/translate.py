@@ -70,5 +70,5 @@ def _line(text: str) -> str:
 
 
 def _shown(source: str, found: Translation) -> str:
-    row = {"source": source, "translation": found.text, "score": found.score, "pieces": found.n_pieces}
+    row = {"source": source, "translation": found.text, "score": found.score, "n_pieces": found.n_pieces}
     return json.dumps(row, ensure_ascii=False)

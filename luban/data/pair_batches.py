@@ -87,12 +87,24 @@ class BucketedPairs:
         return [steps[i] for i in permute(np.arange(len(steps)), len(steps), self.seed, 2 * epoch + 1)]
 
     def _groups(self, rows: Array, budget: int) -> list[Array]:
-        """Cut rows into groups of like lengths: by target, and among like targets by source.
+        """Cut rows into groups of like lengths, by the smallest budget that gives no more of them: no group
+        is a lonely rest.
 
-        Target lengths are compared in steps of a tenth, so that sources are of like length too.
+        Target lengths are compared in steps of a tenth, and among like targets source lengths.
         """
         coarse = (np.log(self._target.lengths[rows]) / np.log1p(BLUR)).astype(np.int64)
         order = rows[np.lexsort((-self._source.lengths[rows], -coarse))]
+        groups = self._cut(order, budget)
+        low, high = 1, budget
+        while low < high:
+            middle = (low + high) // 2
+            if len(smaller := self._cut(order, middle)) <= len(groups):
+                groups, high = smaller, middle
+            else:
+                low = middle + 1
+        return groups
+
+    def _cut(self, order: Array, budget: int) -> list[Array]:
         groups, start = [], 0
         while start < len(order):
             end = start + self._n_fitting(order[start:], budget)

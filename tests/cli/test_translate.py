@@ -49,7 +49,7 @@ def test_standard_input_and_texts_give_what_a_file_gives(folder):
     assert ask(folder, "-", "--beam", "1", stdin="Tom came.\n") == one
     row = json.loads(ask(folder, "--text", "Tom came.", "--json", "--beam", "2"))
     assert row["source"] == "Tom came."
-    assert set(row) == {"source", "translation", "score", "pieces"}
+    assert set(row) == {"source", "translation", "score", "n_pieces"}
 
 
 def test_nothing_and_missing_files_and_binary_ones_are_said(folder, tmp_path):

@@ -9,7 +9,7 @@ from luban.errors import DataError
 from luban.models.build import build_model
 from luban.models.families import FAMILIES
 from luban.objectives.seq2seq import seq2seq, shift_right
-from luban.records import IGNORE
+from luban.records import IGNORE, Batch
 
 START, PAD, END = 0, 0, 1
 
@@ -88,6 +88,27 @@ def test_pairs_lose_the_same_alone_in_a_padded_batch_and_in_micro_batches(family
     assert len(parts) == 2
     assert alone.item() == pytest.approx(packed.item(), rel=1e-12)
     assert shared.item() == pytest.approx(packed.item(), rel=1e-12)
+
+
+def test_pairs_packed_into_one_row_lose_what_they_lose_apart():
+    config = FAMILIES["original"].config(
+        "tiny", vocab_size=50, dim=16, n_layers=1, n_heads=2, ffn_dim=32, dropout=0.0
+    )
+    model = build_model(config, seed=1).double().eval()
+    apart = list(batches([[5, 6, 1], [7, 1]], [[8, 1], [9, 10, 1]], tokens_per_batch=1).in_order())
+
+    def row(name: str) -> torch.Tensor:
+        return torch.cat([getattr(batch, name) for batch in apart], 1)
+
+    def numbers(name: str) -> torch.Tensor:
+        return torch.cat([getattr(batch, name) * i for i, batch in enumerate(apart, 1)], 1)
+
+    packed = Batch(
+        row("tokens"), numbers("documents"), row("targets"), (), row("source"), numbers("source_documents")
+    )
+    with torch.no_grad():
+        alone = sum(seq2seq(model, batch).total.item() for batch in apart)
+        assert seq2seq(model, packed).total.item() == pytest.approx(alone, rel=1e-12)
 
 
 def test_no_pairs_and_empty_sides_are_refused():
