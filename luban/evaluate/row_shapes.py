@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from luban.errors import DataError
+from luban.evaluate.amounts import numbers
 from luban.evaluate.intervals import Statistic
 from luban.evaluate.many_labels import many_labels
 from luban.evaluate.metrics import classification
-from luban.evaluate.numbers import numbers
 from luban.evaluate.row_scores import row_statistic
 
 Row = Mapping[str, Any]

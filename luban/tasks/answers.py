@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from luban.evaluate.amounts import numbers
 from luban.evaluate.calibration import (
     best_threshold,
     fit_sigmoid_temperature,
@@ -22,7 +23,6 @@ from luban.evaluate.calibration import (
 )
 from luban.evaluate.many_labels import many_labels
 from luban.evaluate.metrics import confusion, summary_scores
-from luban.evaluate.numbers import numbers
 from luban.models.model import Model
 from luban.objectives.classes import classes
 from luban.objectives.focal import focal

@@ -11,8 +11,8 @@ import numpy as np
 
 from luban.data.examples import Examples, LabelForm
 from luban.errors import DataError
+from luban.evaluate.amounts import numbers
 from luban.evaluate.intervals import bootstrap, signature
-from luban.evaluate.numbers import numbers
 from luban.files import hash_path
 from luban.log import Log
 from luban.models.families import FAMILIES

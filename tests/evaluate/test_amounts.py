@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from luban.evaluate.numbers import numbers, ranks
+from luban.evaluate.amounts import numbers, ranks
 
 
 def test_every_score_is_the_libraries_on_any_rows():
