@@ -22,12 +22,11 @@ from luban.tasks.chat_rows import packed, read_chat_rows
 from luban.tasks.chat_settings import ChatSettings
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared, train_prepared
-from luban.tasks.start import by_depth_and_width
+from luban.tasks.start import let_learn
 from luban.tasks.task import Closed, Trained
 from luban.tokenizer import Tokenizer
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import ADAPTER, Applied, apply_method
+from luban.tune.methods import ADAPTER, Applied
 
 EPOCHS, MIN_STEPS, MAX_EPOCHS = 2, 60, 10
 """When the settings name no length: so many passes, more over few rows."""
@@ -49,15 +48,14 @@ def prepare(settings: ChatSettings, inputs: Mapping[str, Path], out: Path, log: 
     if rows.rejects:
         log.warn(f"{len(rows.rejects)} rows are set aside; the first: {rows.rejects[0]['reason']}")
     end_turns(model, tokenizer, rows.train[0], log)
-    freeze(model, settings.freeze)
-    applied = apply_method(model, settings.method, settings)
+    learning = let_learn(model, settings)
     if n_new:
         wake_rows(model, n_new)
     batches, validation, seen = (
         packed(part, settings, model.config.pad_id)
         for part in (rows.train, rows.validation, rows.train[:: 1 + len(rows.train) // len(rows.validation)])
     )
-    lr = LR_FULL * applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
+    lr = LR_FULL * learning.applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
     habit = Habit(epochs=EPOCHS, min_steps=MIN_STEPS, lr=lr, max_epochs=MAX_EPOCHS)
     plan = planned(settings, batches.steps_per_epoch, habit)
     run = Run(
@@ -67,11 +65,12 @@ def prepare(settings: ChatSettings, inputs: Mapping[str, Path], out: Path, log: 
         settings=plan,
         evaluate=partial(_evaluate, model, validation),
         evaluate_train=partial(_evaluate, model, seen),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
-        _save(model, tokenizer, applied, folder, out)
+        _save(model, tokenizer, learning.applied, folder, out)
         if n_new:  # it would not fit the model that it was made on, which lacks the tokens
             shutil.rmtree(out / ADAPTER, ignore_errors=True)
         write_jsonl(out / "rejects.jsonl", rows.rejects)

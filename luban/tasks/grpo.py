@@ -33,13 +33,11 @@ from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
 from luban.tasks.rewards import Reward, find_reward
 from luban.tasks.rollouts import Prompt, Rollouts, StartWeights, Writer
-from luban.tasks.start import by_depth_and_width, open_model
+from luban.tasks.start import let_learn, open_model
 from luban.tasks.task import Closed, Trained
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.chat import ChatTemplate
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import apply_method
 
 LR_FULL, LR_DIM = 5e-6, 576
 HABIT_EPOCHS, MIN_STEPS, MAX_EPOCHS = 1, 50, 5
@@ -67,12 +65,11 @@ def prepare(settings: GrpoSettings, inputs: Mapping[str, Path], out: Path, log: 
     rows = read_prompts(inputs, settings, tokenizer, reward, room)
     if rows.rejects:
         log.warn(f"{len(rows.rejects)} rows are set aside; the first: {rows.rejects[0]['reason']}")
-    freeze(model, settings.freeze)
-    applied = apply_method(model, settings.method, settings)
+    learning = let_learn(model, settings)
     writer = Writer(model, tokenizer, settings)
     start = StartWeights(model) if settings.kl else None
     batches = Rollouts(writer, rows.train, reward, start, out)
-    lr = LR_FULL * applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
+    lr = LR_FULL * learning.applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
     habit = Habit(epochs=HABIT_EPOCHS, min_steps=MIN_STEPS, lr=lr, max_epochs=MAX_EPOCHS)
     plan = planned(settings, batches.steps_per_epoch, habit)
     objective = partial(
@@ -88,12 +85,13 @@ def prepare(settings: GrpoSettings, inputs: Mapping[str, Path], out: Path, log: 
         objective=objective,
         settings=plan,
         evaluate=partial(_evaluate, writer, rows.validation[: settings.validation_prompts], reward),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
         model.to("cpu")
-        applied.save(model, out, folder)
+        learning.applied.save(model, out, folder)
         tokenizer.save(out)
         record(model, tokenizer, PROMPTS, out / GOLDEN)
         write_jsonl(out / "rejects.jsonl", rows.rejects)

@@ -33,13 +33,12 @@ from luban.tasks.long_texts import TextRows, text_rows
 from luban.tasks.planning import Habit, planned
 from luban.tasks.predict import scored_classifier
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import by_depth_and_width
+from luban.tasks.start import let_learn
 from luban.tasks.text_model import advised_lr, class_head, text_model
 from luban.tasks.text_scores import TextScorer, batch_logits
 from luban.tokenizer import Tokenizer
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import Applied, apply_method
+from luban.tune.methods import Applied
 
 N_GOLDEN = 8
 SCRATCH, TUNED, HEAD = (3.0, 200), (3.0, 60), (30.0, 300)
@@ -157,8 +156,7 @@ class _Made:
     def run(self, parts: Mapping[str, Part], out: Path) -> tuple[Run, Applied]:
         settings, model = self.settings, self.model
         fit = parts["train"]
-        applied = apply_method(model, settings.method, settings)
-        freeze(model, settings.freeze)
+        learning = let_learn(model, settings)
         near = near_tokens(
             settings.augment, model, fit.rows.ids, knows=not self.is_new or "vectors" in self.inputs
         )
@@ -168,12 +166,13 @@ class _Made:
             model=learner,
             batches=augmented(batches, settings.augment, self.tokenizer, near, settings.seed),
             objective=self.answers.objective(weights),
-            settings=planned(settings, fit.batches.steps_per_epoch, self._habit(applied)),
+            settings=planned(settings, fit.batches.steps_per_epoch, self._habit(learning.applied)),
             evaluate=partial(self._evaluate, learner, parts["held_out"], sources["held_out"]),
             evaluate_train=partial(self._evaluate, learner, parts["seen"], sources["seen"]),
-            lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+            lr_scale=learning.lr_scale,
+            first_step=learning.first_step,
         )
-        return run, applied
+        return run, learning.applied
 
     def _learner(self, parts: Mapping[str, Part], out: Path) -> tuple[nn.Module, Any, dict[str, Any]]:
         """Return what is trained, and its batches; the head alone reads what the trunk has made of texts."""

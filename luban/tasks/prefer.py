@@ -27,13 +27,11 @@ from luban.tasks.judged_batches import add_reference, label_batches, pair_batche
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prefer_settings import PreferSettings
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import by_depth_and_width, open_model
+from luban.tasks.start import let_learn, open_model
 from luban.tasks.task import Closed, Trained
 from luban.tokenizer import load_tokenizer
 from luban.train.engine import Objective
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import apply_method
 
 LR_FULL, LR_DIM = 5e-6, 576
 """Peak learning rate of all weights in a model of that width; a wider one learns slower."""
@@ -63,13 +61,9 @@ def prepare(settings: PreferSettings, inputs: Mapping[str, Path], out: Path, log
         for part in (rows.train, rows.validation)
     )
     if settings.loss not in WITHOUT_REFERENCE:
-        use_threads(settings.threads)
-        model.to(choose_device(settings.device))
-        for batches in (train, validation):
-            add_reference(model, batches)
-    freeze(model, settings.freeze)
-    applied = apply_method(model, settings.method, settings)
-    lr = LR_FULL * applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
+        _add_references(model, settings, train, validation)
+    learning = let_learn(model, settings)
+    lr = LR_FULL * learning.applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
     habit = Habit(epochs=HABIT_EPOCHS, min_steps=MIN_STEPS, lr=lr, max_epochs=MAX_EPOCHS)
     plan = planned(settings, train.steps_per_epoch, habit)
     objective, evaluate = _by_label(model, settings) if is_kto else _by_pair(model, settings)
@@ -79,12 +73,13 @@ def prepare(settings: PreferSettings, inputs: Mapping[str, Path], out: Path, log
         objective=objective,
         settings=plan,
         evaluate=partial(evaluate, validation),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
         model.to("cpu")
-        applied.save(model, out, folder)
+        learning.applied.save(model, out, folder)
         tokenizer.save(out)
         record(model, tokenizer, PROMPTS, out / GOLDEN)
         write_jsonl(out / "rejects.jsonl", rows.rejects)
@@ -104,6 +99,14 @@ def prepare(settings: PreferSettings, inputs: Mapping[str, Path], out: Path, log
         }
 
     return Prepared(run, finish)
+
+
+def _add_references(model: Model, settings: PreferSettings, *parts: RowGroups) -> None:
+    """Work out what the model says of every answer before it learns."""
+    use_threads(settings.threads)
+    model.to(choose_device(settings.device))
+    for batches in parts:
+        add_reference(model, batches)
 
 
 def close(trained: Trained) -> Closed:

@@ -32,12 +32,10 @@ from luban.tasks.qa_parts import counts_of, read_questions
 from luban.tasks.qa_rows import Asked, Questions
 from luban.tasks.qa_settings import QaSettings
 from luban.tasks.qa_windows import Encoder, Shape, Window, WindowBatches, answer_lengths
-from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
+from luban.tasks.start import let_learn, new_config, open_model, refuse_surgery
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_bpe
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import apply_method
 
 SCRATCH = ModelSettings(family="bert", size="mini")
 LONGEST_SHARE = 0.99
@@ -58,10 +56,11 @@ def prepare(settings: QaSettings, inputs: Mapping[str, Path], out: Path, log: Lo
             fix="give rows with answers: {text: [...], answer_start: [...]}",
         )
     tokenizer, model = _tokenizer_and_model(settings, inputs, out, train, log)
-    applied = apply_method(model, settings.method, settings)
-    freeze(model, settings.freeze)
+    learning = let_learn(model, settings)
     fit = _fit(settings, tokenizer, model.config, train, log)
-    plan = planned(settings, fit.batches.steps_per_epoch, _habit(model, applied.lr_scale, "model" in inputs))
+    plan = planned(
+        settings, fit.batches.steps_per_epoch, _habit(model, learning.applied.lr_scale, "model" in inputs)
+    )
     answerer = Answerer(model, tokenizer, fit.asking)
     looked_at = spread(questions.validation, LOOKED_AT)
     how = definition(language_of(row.question for row in train))
@@ -72,13 +71,14 @@ def prepare(settings: QaSettings, inputs: Mapping[str, Path], out: Path, log: Lo
         settings=plan,
         evaluate=partial(_evaluate, answerer, looked_at, how),
         evaluate_train=partial(_evaluate, answerer, spread(train, len(looked_at)), how),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
         model.to("cpu")
         asking = _with_threshold(answerer, questions, how)
-        applied.save(model, out, base=inputs.get("model", out))
+        learning.applied.save(model, out, base=inputs.get("model", out))
         _save(tokenizer, asking, out)
         write_jsonl(out / "rejects.jsonl", questions.rejects)
         write_jsonl(out / "test.jsonl.gz", map(plain_row, questions.test))

@@ -29,13 +29,11 @@ from luban.tasks.judged_batches import pair_batches, read_encoded
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prefer_settings import RewardSettings
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import by_depth_and_width, open_model
+from luban.tasks.start import let_learn, open_model
 from luban.tasks.task import Closed, Predictor, Trained
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.chat import ChatTemplate, encode_chat
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import apply_method
 
 LABEL = "reward"
 LR_FULL, LR_DIM = 5e-5, 576
@@ -62,9 +60,8 @@ def prepare(settings: RewardSettings, inputs: Mapping[str, Path], out: Path, log
     train, validation = (
         pair_batches(part, settings, model.config.pad_id) for part in (rows.train, rows.validation)
     )
-    freeze(model, settings.freeze)
-    applied = apply_method(model, settings.method, settings)
-    lr = LR_FULL * applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
+    learning = let_learn(model, settings)
+    lr = LR_FULL * learning.applied.lr_scale * min(1.0, LR_DIM / lr_dim(model.config))
     habit = Habit(epochs=HABIT_EPOCHS, min_steps=MIN_STEPS, lr=lr, max_epochs=MAX_EPOCHS)
     plan = planned(settings, train.steps_per_epoch, habit)
     run = Run(
@@ -73,12 +70,13 @@ def prepare(settings: RewardSettings, inputs: Mapping[str, Path], out: Path, log
         objective=reward,
         settings=plan,
         evaluate=partial(_evaluate, model, validation),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
         model.to("cpu")
-        applied.save(model, out, folder)
+        learning.applied.save(model, out, folder)
         tokenizer.save(out)
         write_jsonl(out / "rejects.jsonl", rows.rejects)
         counts = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from luban.errors import ConfigError
@@ -15,8 +16,10 @@ from luban.models.load import load_model
 from luban.models.model import Model
 from luban.models.width import width_lr_scale
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
+from luban.tasks.tune_settings import TuneSettings
 from luban.tokenizer import Tokenizer, load_tokenizer
-from luban.tune.freeze import lr_scale
+from luban.tune.freeze import freeze, freeze_layers, lr_scale, thaw_from_above
+from luban.tune.methods import Applied, apply_method
 from luban.tune.surgery import (
     change_activation,
     extend_vocabulary,
@@ -63,6 +66,29 @@ def open_model(
         if log:
             log.say(f"{folder}: {what}")
     return model
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What of a model learns, how fast, and from which step on."""
+
+    applied: Applied
+    lr_scale: Callable[[str], float]
+    first_step: Callable[[str], int] | None
+    """None: everything that learns does from the first step."""
+
+
+def let_learn(model: Model, settings: TuneSettings) -> Learning:
+    """Let that of a model learn which the settings name; what they freeze rests whatever the method."""
+    applied = apply_method(model, settings.method, settings)
+    freeze_layers(model, settings.freeze_layers)
+    freeze(model, settings.freeze)
+    every = settings.thaw_every_steps
+    return Learning(
+        applied,
+        by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        thaw_from_above(model, every) if every else None,
+    )
 
 
 def by_depth_and_width(

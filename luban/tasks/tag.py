@@ -30,14 +30,12 @@ from luban.tasks.long_texts import template_around
 from luban.tasks.model_settings import ModelSettings
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import by_depth_and_width
+from luban.tasks.start import let_learn
 from luban.tasks.tag_rows import FORM, Units, lay_out, spans_of
 from luban.tasks.text_model import advised_lr, text_model
 from luban.tasks.text_scores import longest
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.train.run import Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import apply_method
 
 SCRATCH = ModelSettings(family="bert", size="tiny", dim=128, n_layers=2, dropout=0.1)
 """It sees both sides of a token, which a tag depends on."""
@@ -61,11 +59,10 @@ def prepare(settings: TagSettings, inputs: Mapping[str, Path], out: Path, log: L
     seen = _Laid.out(tokenizer, train[:: 1 + len(train) // len(examples.validation)], labels, max_len)
     if n_inexact := made["train"].n_inexact:
         log.warn(f"{n_inexact} training spans begin or end inside a word or token; they are widened to it")
-    applied = apply_method(model, settings.method, settings)
-    freeze(model, settings.freeze)
+    learning = let_learn(model, settings)
     batches = made["train"].batches(settings, tokenizer, settings.n_micro_batches)
     is_new = "model" not in inputs
-    lr = advised_lr(lr_dim(model.config), is_new=is_new) * applied.lr_scale
+    lr = advised_lr(lr_dim(model.config), is_new=is_new) * learning.applied.lr_scale
     habit = Habit(epochs=6 if is_new else 4, min_steps=300 if is_new else 100, lr=lr)
     run = Run(
         model=model,
@@ -74,11 +71,12 @@ def prepare(settings: TagSettings, inputs: Mapping[str, Path], out: Path, log: L
         settings=planned(settings, batches.steps_per_epoch, habit),
         evaluate=partial(_evaluate, model, tokenizer, made["held_out"]),
         evaluate_train=partial(_evaluate, model, tokenizer, seen),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
-        applied.save(model.to("cpu"), out, base=inputs.get("model", ""))
+        learning.applied.save(model.to("cpu"), out, base=inputs.get("model", ""))
         _save_rest(tokenizer, max_len, examples, out)
         counts = {f"{part}_rows": len(examples.part(part)) for part in ("train", "validation", "test")}
         return facts | {

@@ -25,7 +25,7 @@ from luban.stages import Facts
 from luban.tasks.model_settings import ModelSettings
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import by_depth_and_width, new_config, open_model, refuse_surgery
+from luban.tasks.start import let_learn, new_config, open_model, refuse_surgery
 from luban.tasks.translate_average import average_if_better
 from luban.tasks.translate_rows import Pair, Pairs, read_pairs
 from luban.tasks.translate_settings import TranslateSettings
@@ -33,8 +33,7 @@ from luban.tasks.translator import Translator
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tokenizer.train import train_joint_bpe
 from luban.train.run import CHECKPOINTS, Run
-from luban.tune.freeze import freeze
-from luban.tune.methods import Applied, apply_method
+from luban.tune.methods import Applied
 
 EPOCHS, MIN_STEPS, MAX_EPOCHS = 15, 2000, 60
 EPOCHS_TUNED, STEPS_TUNED = 3, 200
@@ -58,9 +57,10 @@ def prepare(settings: TranslateSettings, inputs: Mapping[str, Path], out: Path, 
         log.warn(text)
     tokenizer, model = _tokenizer_and_model(settings, inputs, out, pairs, log)
     rows = _encode(settings, pairs, tokenizer, model, log)
-    applied = apply_method(model, settings.method, settings)
-    freeze(model, settings.freeze)
-    plan = planned(settings, rows.train.steps_per_epoch, _habit(model, applied, "model" not in inputs))
+    learning = let_learn(model, settings)
+    plan = planned(
+        settings, rows.train.steps_per_epoch, _habit(model, learning.applied, "model" not in inputs)
+    )
     plan = dataclasses.replace(plan, keep_last=max(plan.keep_last, plan.average_checkpoints))
     look = partial(_evaluate, model, tokenizer, rows)
     run = Run(
@@ -71,12 +71,13 @@ def prepare(settings: TranslateSettings, inputs: Mapping[str, Path], out: Path, 
         evaluate=look,
         evaluate_train=partial(_loss, model, rows.seen),
         on_evaluate=partial(_samples, model, tokenizer, rows.sample[:SAMPLES]),
-        lr_scale=by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
+        lr_scale=learning.lr_scale,
+        first_step=learning.first_step,
     )
 
     def finish(facts: Facts) -> Facts:
         averaged = average_if_better(model, out / CHECKPOINTS, plan.average_checkpoints, look, log)
-        _save(model, tokenizer, rows.longest, out, applied, inputs)
+        _save(model, tokenizer, rows.longest, out, learning.applied, inputs)
         write_jsonl(out / "rejects.jsonl", pairs.rejects)
         counts = {
             "train_rows": len(pairs.train),

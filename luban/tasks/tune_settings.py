@@ -33,6 +33,11 @@ class TuneSettings(TrainSettings):
     """bottleneck: the small MLPs."""
     freeze: tuple[str, ...] = ()
     """Patterns of parameter names that stay as they are, such as "stem.*" or "trunk.blocks.0.*"."""
+    freeze_layers: Annotated[int, Field(ge=0)] = 0
+    """The embeddings and so many blocks, from the bottom up, stay as they are; 0: all learn."""
+    thaw_every_steps: Annotated[int, Field(ge=0)] = 0
+    """Gradual unfreezing: the head learns from the first step, and every so many steps a block more, from
+    the top down, the embeddings last (arXiv:1801.06146); 0: everything from the first step."""
     epochs: Positive | None = None
     """Passes over the training rows; null chooses, unless `steps` is given."""
     steps: Annotated[int, Field(ge=0)] = 0

@@ -1,5 +1,6 @@
 """Rows with labels become a model folder that knows them."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def test_the_head_can_learn_faster_than_the_trunk(tmp_path):
         )
         moved[decay] = (load_model(out).stem.tokens.weight - load_model(first).stem.tokens.weight).abs().max()
     assert 0 < moved[0.01] < moved[1.0] / 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "resting"),
+    [({"thaw_every_steps": 1}, {"stem", "trunk.blocks.0"}), ({"freeze_layers": 2}, {"stem", "trunk.blocks"})],
+    ids=["thawed from above", "frozen from below"],
+)
+def test_blocks_rest_until_their_step_or_for_good(tmp_path, changes, resting):
+    deep = dataclasses.replace(BERT, n_layers=2)
+    first, _ = run(tmp_path, name="first", model=deep, steps=1)
+    out, _ = run(tmp_path, None, "out", {"model": first}, model=None, steps=2, look_first=False, **changes)
+    old, new = (dict(load_model(folder).named_parameters()) for folder in (first, out))
+    for part in ("stem", "trunk.blocks.0", "trunk.blocks.1"):
+        names = [name for name in old if name.startswith(part) and name.endswith("weight")]
+        same = {torch.equal(old[name], new[name]) for name in names}
+        assert same == {any(part.startswith(rest) for rest in resting)}, part
 
 
 def test_long_texts_are_cut_and_counted_and_prediction_cuts_alike(tmp_path):
