@@ -9,7 +9,7 @@ probability: it gets the pseudo-log-likelihood, each token hidden in turn and re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +21,13 @@ from luban.generate.writing import start_id
 from luban.models.model import Model
 from luban.tokenizer import Tokenizer
 
-TOKENS_PER_BATCH = 4096
-SCORES_AT_ONCE = 1 << 24
+TOKENS_PER_BATCH = 2048
+TOKENS_HELD = 6144
+"""Tokens of all rows in a cache at once: each row has its own copy of the shared context."""
+SCORES_AT_ONCE = 1 << 23
 """Scores held at once: they are as wide as the vocabulary."""
 LEAST_SHARED = 64
-"""Tokens that must be spared for a context to be read once for all that goes on from it."""
+"""A context with fewer tokens is read anew for each rest, in larger batches."""
 
 Ids = tuple[int, ...]
 
@@ -182,7 +184,7 @@ def _by_context(asked: Sequence[Asked]) -> Iterator[list[int]]:
 
 
 def _pays(asked: Sequence[Asked], group: list[int]) -> bool:
-    return (len(group) - 1) * len(asked[group[0]].context) >= LEAST_SHARED
+    return len(group) > 1 and len(asked[group[0]].context) >= LEAST_SHARED
 
 
 def _in_groups(
@@ -194,17 +196,32 @@ def _in_groups(
     """
     found: dict[int, Likelihood] = {}
     for group in groups:
-        prompts = _prompts(model, asked[group[0]].context)
-        rests = [asked[i].rest for i in group]
-        longest = max(map(len, rests))
-        reader = Reader(model, prompts, longest)
-        reader.keep([0] * len(group))
-        first = reader.logits.unsqueeze(1)
-        hidden = reader.hidden(*_padded([rest[:-1] for rest in rests])) if longest > 1 else None
-        for row, rest in enumerate(rests):
-            later = [] if hidden is None or len(rest) == 1 else [reader.score(hidden[row, : len(rest) - 1])]
-            found[group[row]] = _likelihood(torch.cat([first[row], *later]), rest)
+        n_context = len(asked[group[0]].context)
+        for part in _batches([asked[i].rest for i in group], TOKENS_HELD, n_context):
+            members = [group[k] for k in part]
+            found |= zip(members, _after(model, [asked[i] for i in members]), strict=True)
     return [found[i] for i in (sum(groups, []) if flat else range(len(asked)))]
+
+
+def _after(model: Model, asked: Sequence[Asked]) -> Iterator[Likelihood]:
+    """Yield the likelihoods of rests that share their context."""
+    rests = [one.rest for one in asked]
+    longest = max(map(len, rests))
+    reader = Reader(model, _prompts(model, asked[0].context), longest)
+    scores = reader.logits[0].float()
+    first, likeliest = scores.log_softmax(-1), int(scores.argmax())
+    later: Iterator[tuple[float, bool]] = iter(())
+    if longest > 1:
+        reader.keep([0] * len(rests))
+        hidden = reader.hidden(*_padded([rest[:-1] for rest in rests]))
+        states = torch.cat([hidden[row, : len(rest) - 1] for row, rest in enumerate(rests)])
+        later = iter(_each(reader.score, states, [id for rest in rests for id in rest[1:]]))
+    values = (
+        (first[id].item(), id == likeliest) if k == 0 else next(later)
+        for rest in rests
+        for k, id in enumerate(rest)
+    )
+    return _gather(asked, values)
 
 
 def _prompts(model: Model, context: Ids) -> Prompts:
@@ -222,9 +239,12 @@ def _in_batches(model: Model, asked: Sequence[Asked]) -> list[Likelihood]:
     for batch in _batches(rows):
         tokens, documents = _padded([rows[i] for i in batch])
         hidden = model.hidden(tokens.to(device), documents.to(device))
-        for row, i in enumerate(batch):
-            n, rest = len(rows[i]), asked[i].rest
-            found[i] = _likelihood(_scores(model, hidden[row, n - len(rest) : n]), rest)
+        states = torch.cat(
+            [hidden[row, len(rows[i]) - len(asked[i].rest) : len(rows[i])] for row, i in enumerate(batch)]
+        )
+        members = [asked[i] for i in batch]
+        values = _each(model.head, states, [id for one in members for id in one.rest])
+        found |= zip(batch, _gather(members, values), strict=True)
     return [found[i] for i in range(len(asked))]
 
 
@@ -247,10 +267,10 @@ def _pseudo(model: Model, asked: Sequence[Asked], around: Around) -> list[Likeli
     for batch in _batches(rows):
         tokens, documents = _padded([rows[i] for i in batch])
         hidden = model.hidden(tokens.to(device), documents.to(device))
-        for row, i in enumerate(batch):
-            place, id = places[i]
-            one_token = _likelihood(_scores(model, hidden[row, place : place + 1]), (id,))
-            values[i] = one_token.log_probability, one_token.is_greedy
+        at = torch.tensor([places[i][0] for i in batch], device=device)
+        states = hidden[torch.arange(len(batch), device=device), at]
+        for i, value in zip(batch, _each(model.head, states, [places[i][1] for i in batch]), strict=True):
+            values[i] = value
     return list(_gather(asked, values))
 
 
@@ -261,11 +281,14 @@ def _gather(asked: Sequence[Asked], values: Iterable[tuple[float, bool]]) -> Ite
         yield Likelihood(sum(v for v, _ in parts), all(g for _, g in parts), len(parts))
 
 
-def _batches(rows: Sequence[Ids]) -> Iterator[list[int]]:
-    """Yield row numbers, longest first, so that what does not fit the memory shows at once."""
+def _batches(rows: Sequence[Ids], most: int = TOKENS_PER_BATCH, more: int = 0) -> Iterator[list[int]]:
+    """Yield row numbers, longest first, so that what does not fit the memory shows at once.
+
+    A batch holds no more than `most` tokens, of which each row has `more` beside its own.
+    """
     batch: list[int] = []
     for i in sorted(range(len(rows)), key=lambda i: -len(rows[i])):
-        if batch and (len(batch) + 1) * len(rows[batch[0]]) > TOKENS_PER_BATCH:
+        if batch and (len(batch) + 1) * (more + len(rows[batch[0]])) > most:
             yield batch
             batch = []
         batch.append(i)
@@ -282,17 +305,15 @@ def _padded(rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
     return tokens, documents
 
 
-def _scores(model: Model, hidden: Tensor) -> Tensor:
-    return model.head(hidden.unsqueeze(0))[0]
-
-
-def _likelihood(scores: Tensor, rest: Ids) -> Likelihood:
-    """Sum up the rest's log-probabilities in scores (n, V)."""
-    targets = torch.tensor(rest, device=scores.device)
-    total, greedy = 0.0, True
-    n_rows = max(1, SCORES_AT_ONCE // scores.shape[-1])
-    for start in range(0, len(rest), n_rows):
-        part, wanted = scores[start : start + n_rows].float(), targets[start : start + n_rows]
-        total += part.log_softmax(-1).gather(1, wanted[:, None]).sum().item()
-        greedy = greedy and bool((part.argmax(-1) == wanted).all())
-    return Likelihood(total, greedy, len(rest))
+def _each(score: Callable[[Tensor], Tensor], hidden: Tensor, ids: Sequence[int]) -> list[tuple[float, bool]]:
+    """Return each id's log-probability after the states (N, C), and whether it was the likeliest."""
+    targets = torch.tensor(ids, device=hidden.device)
+    found: list[tuple[float, bool]] = []
+    n_rows = 1
+    while len(found) < len(ids):
+        part = slice(len(found), len(found) + n_rows)
+        scores, wanted = score(hidden[part].unsqueeze(0))[0].float(), targets[part]
+        logs = scores.gather(1, wanted[:, None])[:, 0] - scores.logsumexp(-1)
+        found += zip(logs.tolist(), (scores.argmax(-1) == wanted).tolist(), strict=True)
+        n_rows = max(1, SCORES_AT_ONCE // scores.shape[-1])
+    return found

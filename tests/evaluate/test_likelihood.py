@@ -54,6 +54,32 @@ def test_likelihoods_are_those_of_each_text_alone(family, least_shared, monkeypa
         assert (found.is_greedy, found.n_tokens) == (greedy, len(one.rest))
 
 
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_memory_for_scores_and_caches_is_bounded_and_changes_no_likelihood(family, monkeypatch):
+    many = [Asked((1, 2, 3), tuple(range(k, k + n))) for k in range(20, 26) for n in (1, 5, 9)]
+    many += [Asked((9, k), (8, k)) for k in range(4)]
+    model, around, widest, held = build(family), Around(mask_id=3), [], []
+    whole = likelihoods(model, many, around)
+    limits = {"LEAST_SHARED": 3, "TOKENS_HELD": 30, "SCORES_AT_ONCE": 4 * 300, "TOKENS_PER_BATCH": 24}
+    for name, limit in limits.items():
+        monkeypatch.setattr(likelihood, name, limit)
+    keep, score = likelihood.Reader.keep, likelihood._each
+
+    def watched(one, hidden, ids):
+        return score(lambda x: widest.append(x.shape[1]) or one(x), hidden, ids)
+
+    monkeypatch.setattr(likelihood, "_each", watched)
+    monkeypatch.setattr(
+        likelihood.Reader, "keep", lambda r, rows: held.append(len(rows) * r.cache.max_len) or keep(r, rows)
+    )
+    for one, found in zip(whole, likelihoods(model, many, around), strict=True):
+        assert found.log_probability == pytest.approx(one.log_probability, abs=1e-4)
+        assert (found.is_greedy, found.n_tokens) == (one.is_greedy, one.n_tokens)
+    assert max(widest) <= 4
+    assert all(n <= 30 for n in held)
+    assert bool(held) == (family != "bert")
+
+
 def test_what_a_model_would_write_is_greedy():
     model, ids = build(), [5, 6, 7]
     with torch.no_grad():
