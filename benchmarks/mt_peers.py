@@ -166,7 +166,9 @@ def train_ours(plan: Plan) -> None:
     averaged = average_if_better(run.model, out / CHECKPOINTS, plan.average, run.evaluate, Log())
     seconds = time.process_time() - budget.start
     pairs = read_pairs(Path(plan.data), settings.columns, reverse=plan.reverse)
-    found = Translator(run.model, load_tokenizer(out)).translate([p.source for p in pairs.test])
+    found = Translator(run.model, load_tokenizer(Path(plan.out) / "tokenizer")).translate(
+        [p.source for p in pairs.test]
+    )
     (out / "translations.txt").write_text("\n".join(t.text for t in found) + "\n", "utf-8")
     write_json(out / "facts.json", {"cpu_seconds": seconds, "steps": budget.step, "averaged": averaged})
 
