@@ -12,6 +12,7 @@ from luban.tasks.qa_answers import (
     Answerer,
     Asking,
     Candidate,
+    _merged,
     best_spans,
     open_answerer,
     plain,
@@ -87,6 +88,12 @@ def open_(folder):
     from luban.tasks.qa_answers import load_answerer
 
     return load_answerer(folder)
+
+
+def test_a_span_that_two_windows_hold_counts_once():
+    twice = [Candidate(2, 5, -1.0), Candidate(0, 1, -2.0), Candidate(2, 5, -3.0), Candidate(7, 8, -4.0)]
+    assert _merged(twice, 3) == (twice[0], twice[1], twice[3])
+    assert _merged(twice, 1) == (twice[0],)
 
 
 def test_answers_are_cut_out_of_the_text_with_their_places_and_probability(folder):
