@@ -30,6 +30,8 @@ def test_squad_f1_counts_shared_words_as_often_as_both_have_them():
     assert squad_f1("on 2 May 2015", "2 May, 2 May") == pytest.approx(0.5)
     # right: 3 words, said: 1, shared 1 -> P 1, R 1/3 -> F1 1/2
     assert squad_f1("Denver Broncos team", "the Broncos") == pytest.approx(0.5)
+    # right: 6 words, said: to be to be; shared: to and be, twice each -> P 1, R 4/6
+    assert squad_f1("to be or not to be", "to be to be") == pytest.approx(0.8)
     assert squad_f1("yes", "no") == 0
 
 
