@@ -27,14 +27,9 @@ __all__ = ["generate", "load", "predict", "save"]
 def load(folder: str | Path) -> tuple[Model, Tokenizer]:
     """Open a model folder, of Luban or of a supported Hugging Face model, or an adapter folder of PEFT with
     the model that it names."""
-    from luban.tokenizer import load_tokenizer
-    from luban.tune.load import load_tuned, tokenizer_folder
+    from luban.tasks.opened import open_tuned
 
-    # The tokenizer first: quick, and the likelier of the two to be missing.
-    tokenizer = load_tokenizer(tokenizer_folder(Path(folder)))
-    model = load_tuned(Path(folder))
-    tokenizer.check_fits(model.config.vocab_size, Path(folder))
-    return model, tokenizer
+    return open_tuned(Path(folder))
 
 
 def save(model: Model, tokenizer: Tokenizer, folder: str | Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luban.errors import CheckpointError, ConfigError
-from luban.tasks.task import Predictor, task_of
+from luban.tasks.task import Predictor, is_model, task_of
 
 if TYPE_CHECKING:
     from luban.generate.settings import SamplingSettings
@@ -78,18 +78,16 @@ def open_all(folders: Sequence[Path], names: Sequence[str]) -> list[Served]:
 def open_adapters(folder: Path, name: str, adapters: Mapping[str, Path]) -> list[Served]:
     """Open a language model and, as models of their own over its very weights, adapters by their names."""
     from luban.device import use_threads
-    from luban.models.load import load_model
-    from luban.tokenizer import load_tokenizer
+    from luban.tasks.opened import open_tuned
     from luban.tune.several import with_adapter
 
     use_threads(0)
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model, tokenizer = open_tuned(folder)
     if model.config.head.kind != "tokens":
         raise ConfigError(
             f"{folder} does not write, and adapters are served over a language model",
             fix="fold the adapter into a folder of its own, and serve that",
         )
-    tokenizer.check_fits(model.config.vocab_size, folder)
     served: list[Served] = [writer_of(model, tokenizer, name, folder)]
     for own, place in adapters.items():
         served.append(writer_of(with_adapter(model, place), tokenizer, own, place))
@@ -134,7 +132,7 @@ def check_names(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
                 f"two models are named {name}", fix="give --name once for each folder, in order"
             )
     for folder in folders:
-        if not (folder / "config.json").is_file():
+        if not is_model(folder):
             raise CheckpointError(
                 f"{folder} holds no config.json, so it is not a model",
                 fix="name a folder that `luban train` wrote",
@@ -154,11 +152,9 @@ def open_folder(folder: Path, name: str) -> Served:
 
 
 def _open_writer(folder: Path, name: str) -> Writer:
-    from luban.tokenizer import load_tokenizer
-    from luban.tune.load import load_tuned, tokenizer_folder
+    from luban.tasks.opened import open_tuned
 
-    model, tokenizer = load_tuned(folder), load_tokenizer(tokenizer_folder(folder))
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     return writer_of(model, tokenizer, name, folder)
 
 

@@ -22,7 +22,7 @@ from luban.tasks.chat_rows import packed, read_chat_rows
 from luban.tasks.chat_settings import ChatSettings
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared, train_prepared
-from luban.tasks.start import let_learn
+from luban.tasks.start import let_learn, longest_row
 from luban.tasks.task import Closed, Trained
 from luban.tokenizer import Tokenizer
 from luban.train.run import Run
@@ -43,7 +43,7 @@ def prepare(settings: ChatSettings, inputs: Mapping[str, Path], out: Path, log: 
     """Read the conversations and the model, and let that learn which the method names."""
     folder = inputs["model"]
     model, tokenizer, n_new = open_chat_model(settings, folder, log)
-    max_len = min(settings.max_len, model.config.max_len)
+    max_len = longest_row(model, settings)
     rows = read_chat_rows(inputs, settings, tokenizer, max_len)
     if rows.rejects:
         log.warn(f"{len(rows.rejects)} rows are set aside; the first: {rows.rejects[0]['reason']}")

@@ -14,9 +14,8 @@ from luban.generate.decode import decode
 from luban.generate.reader import Prompts
 from luban.generate.settings import SamplingSettings
 from luban.generate.speaker import Speaker
-from luban.models.load import load_model
+from luban.tasks.opened import open_tuned
 from luban.tasks.task import Predictor
-from luban.tokenizer import load_tokenizer
 
 AT_ONCE = 8
 MAX_NEW_TOKENS = 256
@@ -38,14 +37,12 @@ def open_answerer(folder: Path) -> Predictor:
 
 def open_speaker(folder: Path) -> Speaker:
     """Open a model folder as one that answers conversations."""
-    tokenizer = load_tokenizer(folder)
+    model, tokenizer = open_tuned(folder)
     if tokenizer.chat_template is None:
         raise DataError(
             f"the tokenizer of {folder} has no chat template",
             fix="tune it with a format, such as --set train.template=chatml, or name one made for chat",
         )
-    model = load_model(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
     return Speaker(model, tokenizer)
 
 

@@ -15,12 +15,12 @@ from luban.errors import CheckpointError, DataError
 from luban.generate.reader import Prompts
 from luban.generate.settings import SamplingSettings
 from luban.generate.writing import Written, write_after
-from luban.models.load import load_model
 from luban.models.model import Model
 from luban.objectives.fill_in_the_middle import infill_prompt
 from luban.tasks.infill import find_marks, infill_of
+from luban.tasks.opened import open_tuned
 from luban.tasks.task import Predictor
-from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer import Tokenizer
 
 Order = Literal["psm", "spm"]
 GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=64)
@@ -68,7 +68,7 @@ class Completer:
 
 def load_completer(folder: Path, order: Order = "psm") -> Completer:
     """Open a language model to complete code."""
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model, tokenizer = open_tuned(folder)
     config = model.config
     if config.head.kind != "tokens" or config.trunk.sight != "causal" or config.encoder is not None:
         raise CheckpointError(f"{folder} writes no texts", fix="name the folder of a language model")

@@ -18,7 +18,6 @@ from luban.files import hash_path, write_jsonl
 from luban.generate.settings import SamplingSettings
 from luban.generate.writing import generate
 from luban.log import Log
-from luban.models.load import load_model
 from luban.models.model import Model
 from luban.sandbox import Limits, Outcome, Runner, run_in_sandbox, run_without_sandbox
 from luban.sandbox.check import require_sandbox
@@ -28,9 +27,9 @@ from luban.tasks.chat_answers import open_speaker, said
 from luban.tasks.code_problems import PROGRAMS, STOPS, Problem, judged_program, read_problems
 from luban.tasks.code_settings import CodeSettings
 from luban.tasks.likelihood_score import read_table
+from luban.tasks.opened import open_tuned
 from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
-from luban.tokenizer import load_tokenizer
 
 REJECTS, SAMPLES = "rejects.jsonl", "samples.jsonl"
 MAIN = "main.py"
@@ -123,9 +122,8 @@ def _continue(
     problems: Sequence[Problem], settings: ScoreSettings, folder: Path, log: Log
 ) -> list[list[str]]:
     """Let the model go on with each prompt, up to what follows a solution."""
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model, tokenizer = open_tuned(folder)
     _check_writer(model, folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
     model.to(choose_device())
     code = settings.code
     asked = [(i, n) for i in range(len(problems)) for n in range(code.samples)]

@@ -13,14 +13,17 @@ from torch import Tensor
 from luban.device import seed_step
 from luban.files import read_json
 from luban.models.families import FAMILIES
-from luban.models.load import load_model, save_model
 from luban.models.model import Model
 from luban.records import Batch
 from luban.tasks.golden import not_possible
 from luban.train.engine import Course, train
 from luban.train.proofs.isolation import alone
 from luban.train.proofs.subject import TOLERANCE, Few, Finding, Subject, apart, not_applicable
+from luban.tune.bottleneck import bottlenecks
+from luban.tune.front import front_of
+from luban.tune.load import load_tuned
 from luban.tune.lora import adapted, detach, merge, unmerge
+from luban.tune.methods import METHODS
 from luban.tune.peft_folder import load_adapter, save_adapter
 
 N_STEPS, LR = 3, 0.05
@@ -39,8 +42,8 @@ def exported(subject: Subject) -> Finding:
         detach(model)
     with tempfile.TemporaryDirectory(prefix="luban-certify-") as name:
         folder, ours = Path(name), _scores(model, batch)
-        save_model(model, folder)
-        read = _scores(load_model(folder), batch)
+        _save(model, folder)
+        read = _scores(load_tuned(folder), batch)
         if not torch.equal(ours, read):
             return Finding(
                 words="saved and read again, the model scores differently", difference=_gap(read, ours)
@@ -54,6 +57,13 @@ def exported(subject: Subject) -> Finding:
     else:
         words += ", and in transformers"
     return Finding(words=words, difference=gap, tolerance=TRANSFORMERS_TOLERANCE)
+
+
+def _save(model: Model, folder: Path) -> None:
+    """Write the model, and what stands beside its weights as its method does."""
+    front = front_of(model)
+    method = front.kind if front else "bottleneck" if bottlenecks(model) else "full"
+    METHODS[method].save(model, folder, "")
 
 
 def adapter_merges(subject: Subject) -> Finding:

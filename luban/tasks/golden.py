@@ -19,6 +19,7 @@ from luban.evaluate.golden import GOLDEN, Answer, Replay, read_golden, replay
 from luban.files import read_json, write_json
 from luban.log import Log
 from luban.stages import Facts
+from luban.tasks.opened import open_tuned
 from luban.tasks.settings import GoldenSettings
 
 Ask = Callable[[dict[str, Any]], Answer]
@@ -77,11 +78,8 @@ def _reloaded(folder: Path) -> Iterator[Ask]:
 
     from luban.generate import generate
     from luban.generate.settings import SamplingSettings
-    from luban.models.load import load_model
-    from luban.tokenizer import load_tokenizer
 
-    model, tokenizer = load_model(folder).eval(), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     labels = model.config.head.labels
 
     @torch.no_grad()
@@ -185,10 +183,14 @@ def not_possible(copy: str, folder: Path) -> str:
     """Why a copy cannot be checked here; empty if it can."""
     if copy != "transformers":
         return ""
+    from luban.tune.load import is_adapter
+
     try:
         from transformers import CONFIG_MAPPING
     except ImportError:
         return "transformers is not installed"
+    if is_adapter(folder):
+        return "what stands beside its base cannot be folded, and transformers alone does not read it"
     config = read_json(folder / "config.json")
     if config.get("model_type") not in CONFIG_MAPPING:
         return f"transformers has no family {config.get('model_type')}"

@@ -18,11 +18,10 @@ from luban.evaluate.intervals import Plan, signature
 from luban.evaluate.row_scores import scores_of
 from luban.files import hash_path, write_json, write_jsonl
 from luban.log import Log
-from luban.models.load import load_model
 from luban.stages import Facts
+from luban.tasks.opened import open_tuned
 from luban.tasks.score import SCORES, plan_of
 from luban.tasks.settings import ScoreSettings
-from luban.tokenizer import load_tokenizer
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 _NAME = re.compile(r"^task:\s*[\"']?([\w.-]+)[\"']?\s*$", re.MULTILINE)
@@ -37,8 +36,7 @@ def run_harness(
     """
     names = {task_name(path): path for path in files}
     os.environ.update(dict.fromkeys(OFFLINE, "1"))  # before the harness reads it
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     lm = harness_model(model.to(choose_device()), tokenizer)
     evaluator, tasks = load_harness("lm_eval.evaluator"), load_harness("lm_eval.tasks")
     folders = sorted({str(path.resolve().parent) for path in files})

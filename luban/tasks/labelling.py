@@ -33,7 +33,7 @@ from luban.tasks.long_texts import TextRows, text_rows
 from luban.tasks.planning import Habit, planned
 from luban.tasks.predict import scored_classifier
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import let_learn
+from luban.tasks.start import let_learn, longest_row
 from luban.tasks.text_model import advised_lr, class_head, text_model
 from luban.tasks.text_scores import TextScorer, batch_logits
 from luban.tokenizer import Tokenizer
@@ -129,7 +129,7 @@ class _Made:
 
     @property
     def max_len(self) -> int:
-        return min(self.settings.max_len, self.model.config.max_len)
+        return longest_row(self.model, self.settings)
 
     @property
     def usual(self) -> Decision:

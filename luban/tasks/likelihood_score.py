@@ -20,12 +20,12 @@ from luban.evaluate.pairs import judge_pairs, read_pairs
 from luban.evaluate.row_scores import scores_of
 from luban.files import hash_path, write_jsonl
 from luban.log import Log
-from luban.models.load import load_model
 from luban.models.model import Model
 from luban.stages import Facts
+from luban.tasks.opened import open_tuned
 from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
-from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer import Tokenizer
 
 Rejects = list[dict[str, Any]]
 REJECTS = "rejects.jsonl"
@@ -112,8 +112,7 @@ def _named(row: Mapping[str, Any] | Unreadable, line: int, path: Path) -> Mappin
 
 
 def _open(folder: Path) -> tuple[Model, Tokenizer]:
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     return model.to(choose_device()), tokenizer
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from luban.errors import CheckpointError
 from luban.files import read_json
-from luban.tasks.bag import MODEL_TYPE, load_bag
+from luban.tasks.bag_model import MODEL_TYPE, load_bag
 from luban.tasks.decision import Decision, read_decision
-from luban.tasks.task import Predictor
+from luban.tasks.task import Predictor, is_model
 from luban.tasks.text_scores import TextScorer, open_scorer
 from luban.tasks.text_scores import longest as longest
 
@@ -71,13 +71,13 @@ def open_classifier(folder: Path) -> Predictor:
 
 def load_classifier(folder: Path) -> Classifier:
     """Open a folder of `luban train --task classify` or bag, or of a Hugging Face classifier."""
-    if not (folder / "config.json").is_file():
+    if not is_model(folder):
         raise CheckpointError(
             f"{folder} holds no config.json, so it is not a model",
             fix="name a folder that `luban train` wrote",
         )
-    config = read_json(folder / "config.json")
-    if config.get("model_type") == MODEL_TYPE:
+    path = folder / "config.json"
+    if path.is_file() and read_json(path).get("model_type") == MODEL_TYPE:
         bag = load_bag(folder)
         decision = read_decision(folder)
         return Classifier(bag.labels, "bag", bag.n_parameters, bag.probabilities, decision)

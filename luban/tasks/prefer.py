@@ -27,7 +27,7 @@ from luban.tasks.judged_batches import add_reference, label_batches, pair_batche
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prefer_settings import PreferSettings
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import let_learn, open_model
+from luban.tasks.start import let_learn, longest_row, open_model
 from luban.tasks.task import Closed, Trained
 from luban.tokenizer import load_tokenizer
 from luban.train.engine import Objective
@@ -47,7 +47,7 @@ def prepare(settings: PreferSettings, inputs: Mapping[str, Path], out: Path, log
     tokenizer = load_tokenizer(folder)
     tokenizer.check_fits(model.config.vocab_size, folder)
     check_answers(model, folder)
-    max_len = min(settings.max_len, model.config.max_len)
+    max_len = longest_row(model, settings)
     is_kto = settings.loss == "kto"
     rows = read_encoded(inputs, tokenizer, max_len, settings.validation, paired=not is_kto)
     if rows.rejects:

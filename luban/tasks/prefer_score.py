@@ -15,7 +15,6 @@ from luban.files import Manifest, hash_path
 from luban.log import Log
 from luban.models.config import HeadConfig
 from luban.models.folder import read_config
-from luban.models.load import load_model
 from luban.objectives.preference import pairs
 from luban.runner import input_key
 from luban.stages import Facts
@@ -28,6 +27,7 @@ from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.chat import ChatTemplate
+from luban.tune.load import load_tuned, tokenizer_folder
 
 Gaps = dict[str, np.ndarray[Any, Any]]
 
@@ -42,7 +42,7 @@ def score(settings: ScoreSettings, model: Path, data: Path, out: Path, log: Log)
     rows, split = _rows(settings, model, data)
     is_reward = head.kind == "classes"
     if not is_reward:
-        check_answers(load_model(model), model)
+        check_answers(load_tuned(model), model)
     part, rejects = _encoded(rows, model)
     if rejects:
         log.warn(
@@ -93,7 +93,7 @@ def _encoded(rows: Sequence[Judged], model: Path) -> tuple[Encoded, list[dict[st
     asked = manifest.settings.get("max_len") if manifest else None
     max_len = min(config.max_len, int(asked)) if asked else config.max_len
     rejects: list[dict[str, Any]] = []
-    with ChatTemplate(load_tokenizer(model)) as template:
+    with ChatTemplate(load_tokenizer(tokenizer_folder(model))) as template:
         part = encode_judged(template, rows, max_len, rejects, paired=True)
     if not part.judged:
         first = f"; the first: {rejects[0]['reason']}" if rejects else ""
@@ -103,11 +103,11 @@ def _encoded(rows: Sequence[Judged], model: Path) -> tuple[Encoded, list[dict[st
 
 @torch.no_grad()
 def _by_likelihood(part: Encoded, folder: Path, log: Log) -> Gaps:
-    model = load_model(folder).eval()
+    model = load_tuned(folder).eval()
     batches = pair_batches(part, PreferSettings(tokens_per_batch=4096), model.config.pad_id)
     reference = _reference(folder)
     if reference is not None:
-        add_reference(load_model(reference), batches)
+        add_reference(load_tuned(reference), batches)
     else:
         log.say("the model that tuning began with is not here: accuracy is by likelihood alone")
     gaps = {"preferred": np.zeros(len(batches)), "gained": np.zeros(len(batches))}

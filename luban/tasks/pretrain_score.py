@@ -13,10 +13,10 @@ from luban.evaluate.intervals import bootstrap, ratio_of_sums, signature
 from luban.evaluate.language_model import document_bits
 from luban.files import Manifest
 from luban.log import Log
-from luban.models.load import load_model
 from luban.runner import input_key
 from luban.stages import Facts
 from luban.tasks.infill import with_marks
+from luban.tasks.opened import open_tuned
 from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
 from luban.tasks.task import Closed, Trained
@@ -33,8 +33,7 @@ def score(settings: ScoreSettings, model: Path, data: Path, out: Path, log: Log)
             f"{data} is no folder of token shards with a split {settings.split}",
             fix="name a folder that `luban data shard` wrote, or a file of labelled rows",
         )
-    network, tokenizer = load_model(model), load_tokenizer(model)
-    tokenizer.check_fits(network.config.vocab_size, model)
+    network, tokenizer = open_tuned(model)
     config = network.config
     if config.head.kind != "tokens" or config.trunk.sight != "causal" or config.encoder is not None:
         raise CheckpointError(f"{model} is no language model", fix="score it on a file of labelled rows")

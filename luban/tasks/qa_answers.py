@@ -16,12 +16,12 @@ from luban.config import resolved
 from luban.device import choose_device
 from luban.errors import CheckpointError, DataError
 from luban.files import read_json, write_json
-from luban.models.load import load_model
 from luban.models.model import Model
+from luban.tasks.opened import open_tuned
 from luban.tasks.qa_rows import Asked
 from luban.tasks.qa_windows import Encoder, Shape, Window, WindowBatches
 from luban.tasks.task import Predictor, Row
-from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer import Tokenizer
 
 FILE = "answering.json"
 """How a folder's model is to be asked; without it, as SQuAD's models are."""
@@ -167,8 +167,7 @@ def text_of(row: Asked, answer: Answer, threshold: float | None) -> str:
 
 def load_answerer(folder: Path) -> Answerer:
     """Open a folder of `luban train --task qa`, or of a Hugging Face model for question answering."""
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     if model.config.head.kind != "spans":
         raise CheckpointError(
             f"{folder} finds no answers in texts: its head scores {model.config.head.kind}",

@@ -20,16 +20,16 @@ from luban.errors import CheckpointError, ConfigError, DataError
 from luban.files import write_jsonl
 from luban.log import Log
 from luban.models.config import HeadConfig
-from luban.models.load import load_model
 from luban.models.model import Model
 from luban.models.width import lr_dim
 from luban.objectives.reward import reward
 from luban.stages import Facts
 from luban.tasks.judged_batches import pair_batches, read_encoded
+from luban.tasks.opened import open_tuned
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prefer_settings import RewardSettings
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import let_learn, open_model
+from luban.tasks.start import let_learn, longest_row, open_model
 from luban.tasks.task import Closed, Predictor, Trained
 from luban.tokenizer import load_tokenizer
 from luban.tokenizer.chat import ChatTemplate, encode_chat
@@ -53,7 +53,7 @@ def prepare(settings: RewardSettings, inputs: Mapping[str, Path], out: Path, log
         )
     tokenizer = load_tokenizer(folder)
     tokenizer.check_fits(model.config.vocab_size, folder)
-    max_len = min(settings.max_len, model.config.max_len)
+    max_len = longest_row(model, settings)
     rows = read_encoded(inputs, tokenizer, max_len, settings.validation)
     if rows.rejects:
         log.warn(f"{len(rows.rejects)} rows are set aside; the first: {rows.rejects[0]['reason']}")
@@ -111,8 +111,7 @@ class RewardModel:
     """A reward model that is ready to judge conversations."""
 
     def __init__(self, folder: Path):
-        self.model, self.tokenizer = load_model(folder), load_tokenizer(folder)
-        self.tokenizer.check_fits(self.model.config.vocab_size, folder)
+        self.model, self.tokenizer = open_tuned(folder)
         head = self.model.config.head
         if head.kind != "classes" or head.n_classes != 1:
             raise CheckpointError(

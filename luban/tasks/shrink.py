@@ -12,9 +12,11 @@ from torch import nn
 from luban.models.build import build_model
 from luban.models.config import ModelConfig, RecurrentConfig, TransformerConfig, Trunk
 from luban.models.model import Model
+from luban.tune.bottleneck import ENDS, attach_bottlenecks, bottlenecks
+from luban.tune.front import attach_front, first_table, front_of
 from luban.tune.lora import adapted, attach, can_adapt
 from luban.tune.low_rank import DoraLinear, LoraLinear, LowRank
-from luban.tune.settings import LoraSettings
+from luban.tune.settings import BottleneckSettings, LoraSettings, Place
 
 N_LAYERS, KV_HEADS, HEAD_DIM, DIM = 2, 2, 16, 32
 """Most of each that a small model has."""
@@ -68,14 +70,22 @@ def _even(value: float) -> int:
 def shrunk_builder(model: Model, seed: int) -> Callable[[bool], Model]:
     """Return the function that builds the small model, with dropout or without, weights always the same.
 
-    What is frozen there is frozen here, and layers with adapters have adapters.
+    What is frozen there is frozen here, layers with adapters have adapters, and what is in front is too.
     """
     name_there = original_name(model.config)
     learns = {name for name, p in model.named_parameters() if p.requires_grad}
-    layers = adapted(model)
+    layers, front, has_bottlenecks = adapted(model), front_of(model), bool(bottlenecks(model))
 
     def build(dropout: bool) -> Model:
-        small = build_model(shrunk_config(model.config, dropout=dropout), seed=seed)
+        config = shrunk_config(model.config, dropout=dropout)
+        if front:  # it takes its length off the longest row again
+            n = min(RANK, front.n)
+            small = build_model(dataclasses.replace(config, max_len=config.max_len + n), seed=seed)
+            attach_front(small, front.kind, first_table(small, front.kind, n, seed))
+        else:
+            small = build_model(config, seed=seed)
+        if has_bottlenecks:
+            attach_bottlenecks(small, BottleneckSettings(width=RANK, place=_place(model)), seed=seed)
         if layers:
             first = next(iter(layers.values()))
             rank = min(RANK, first.rank)
@@ -97,6 +107,10 @@ def _is_adapted(
     name: str, module: nn.Module, layers: dict[str, Any], name_there: Callable[[str], str]
 ) -> bool:
     return can_adapt(module) and name_there(name) in layers
+
+
+def _place(model: Model) -> Place:
+    return "both" if any(name.endswith(ENDS["both"][0]) for name in bottlenecks(model)) else "mlp"
 
 
 def _kind(layers: Mapping[str, LowRank]) -> type[LoraLinear]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from luban.errors import ConfigError
+from luban.errors import CheckpointError, ConfigError
 from luban.log import Log
 from luban.models.changes import Changes
 from luban.models.config import HeadConfig, ModelConfig
@@ -19,6 +19,8 @@ from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tasks.tune_settings import TuneSettings
 from luban.tokenizer import Tokenizer, load_tokenizer
 from luban.tune.freeze import freeze, freeze_layers, lr_scale, thaw_from_above
+from luban.tune.front import front_of
+from luban.tune.load import base_of, is_adapter
 from luban.tune.methods import Applied, apply_method
 from luban.tune.surgery import (
     change_activation,
@@ -55,6 +57,11 @@ def open_model(
     seed: int = 1,
 ) -> Model:
     """Read a model folder and change it; `tokenizer` is the one that `extend_vocabulary` asks for."""
+    if is_adapter(folder):
+        raise CheckpointError(
+            f"{folder} is an adapter beside its model, and training starts from a whole model",
+            fix=f"train from the model under it, {base_of(folder)}, or tune that by lora, which is folded",
+        )
     changes = Changes(
         vocab_size=surgery.vocab_size,
         new_rows=surgery.new_rows,
@@ -89,6 +96,12 @@ def let_learn(model: Model, settings: TuneSettings) -> Learning:
         by_depth_and_width(model, settings.layer_lr_decay, settings.head_lr_scale),
         thaw_from_above(model, every) if every else None,
     )
+
+
+def longest_row(model: Model, settings: TuneSettings) -> int:
+    """Return how many tokens a row may have; what the method puts in front of it takes up room."""
+    is_fronted = settings.method in ("prompt", "prefix") and front_of(model) is None
+    return min(settings.max_len, model.config.max_len - (settings.front.n if is_fronted else 0))
 
 
 def by_depth_and_width(

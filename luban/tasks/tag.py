@@ -28,13 +28,14 @@ from luban.tasks.classify_settings import TagSettings
 from luban.tasks.labelling import train_rows
 from luban.tasks.long_texts import template_around
 from luban.tasks.model_settings import ModelSettings
+from luban.tasks.opened import open_tuned
 from luban.tasks.planning import Habit, planned
 from luban.tasks.prepared import Prepared
-from luban.tasks.start import let_learn
+from luban.tasks.start import let_learn, longest_row
 from luban.tasks.tag_rows import FORM, Units, lay_out, spans_of
 from luban.tasks.text_model import advised_lr, text_model
 from luban.tasks.text_scores import longest
-from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer import Tokenizer
 from luban.train.run import Run
 
 SCRATCH = ModelSettings(family="bert", size="tiny", dim=128, n_layers=2, dropout=0.1)
@@ -51,7 +52,7 @@ def prepare(settings: TagSettings, inputs: Mapping[str, Path], out: Path, log: L
     tokenizer, model = text_model(
         model_of, inputs, out, [e.text for e in train], lambda family, known: head, log, han_alone=True
     )
-    max_len = min(settings.max_len, model.config.max_len)
+    max_len = longest_row(model, settings)
     made = {
         name: _Laid.out(tokenizer, rows, labels, max_len)
         for name, rows in (("train", train), ("held_out", examples.validation))
@@ -185,10 +186,7 @@ class Tagger:
 
 def open_tagger(folder: Path) -> Tagger:
     """Open a folder of `luban train --task tag`, or a Hugging Face model for token classification."""
-    from luban.models.load import load_model
-
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     if model.config.head.kind != "tags":
         raise CheckpointError(f"{folder} does not tag tokens", fix="train it: luban train --task tag")
     return Tagger(model, tokenizer, longest(folder, model.config.max_len))

@@ -135,7 +135,7 @@ def find_task(name: str) -> Task:
 def task_of(folder: Path) -> Task:
     """Return the task that a model folder is for: the one it was trained for, or what its head can do."""
     tasks = all_tasks()
-    if not (folder / "config.json").is_file():
+    if not is_model(folder):
         raise CheckpointError(
             f"{folder} holds no config.json, so it is not a model",
             fix="name a folder that `luban train` wrote",
@@ -153,17 +153,23 @@ def task_of(folder: Path) -> Task:
     )
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model, or an adapter that names one."""
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
 def head_kind(folder: Path) -> str:
     """Return the kind of head of a model folder, such as "classes" or "spans".
 
     Classes of which several are right are "classes:several", numbers "classes:number";
     word counts are "bag"; what writes tokens from a source is "seq2seq", from sound "speech".
     """
-    from luban.models.folder import read_config
+    from luban.tune.load import read_tuned_config
 
-    if read_json(folder / "config.json").get("model_type") == "luban-bag":
+    path = folder / "config.json"
+    if path.is_file() and read_json(path).get("model_type") == "luban-bag":
         return "bag"
-    config = read_config(folder)
+    config = read_tuned_config(folder)
     if config.encoder is not None and config.head.kind == "tokens":
         return "speech" if config.source == "audio" else "seq2seq"
     head = config.head

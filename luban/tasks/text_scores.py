@@ -18,6 +18,7 @@ from luban.files import read_json
 from luban.records import Batch
 from luban.tasks.decision import Decision, read_decision
 from luban.tasks.long_texts import text_rows
+from luban.tasks.opened import open_tuned
 
 if TYPE_CHECKING:
     from luban.models.config import HeadConfig
@@ -92,11 +93,7 @@ def batch_logits(model: nn.Module, batches: InOrder, n_rows: int, n_classes: int
 
 def open_scorer(folder: Path, answer: str) -> TextScorer:
     """Open a folder whose head gives such answers: see HeadConfig.answer."""
-    from luban.models.load import load_model
-    from luban.tokenizer import load_tokenizer
-
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     head = model.config.head
     if head.kind != "classes":
         raise CheckpointError(

@@ -12,12 +12,12 @@ from luban.errors import CheckpointError
 from luban.generate.beam import BeamSettings
 from luban.generate.settings import SamplingSettings
 from luban.generate.writing import generate, search
-from luban.models.load import load_model
 from luban.models.model import Model
+from luban.tasks.opened import open_tuned
 from luban.tasks.predict import longest
 from luban.tasks.task import Predictor
 from luban.tasks.translate_pieces import joined, pieces
-from luban.tokenizer import Tokenizer, load_tokenizer
+from luban.tokenizer import Tokenizer
 
 AHEAD = 1024
 """Lines read ahead, among which those of like length are sought."""
@@ -94,8 +94,7 @@ class Translator:
 
 def load_translator(folder: Path, beams: BeamSettings | None = None) -> Translator:
     """Open a folder of `luban train --task translate`, or of a Hugging Face encoder-decoder."""
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    tokenizer.check_fits(model.config.vocab_size, folder)
+    model, tokenizer = open_tuned(folder)
     return Translator(model, tokenizer, beams, longest(folder, model.config.max_len))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from luban.errors import CheckpointError
 from luban.files import read_json
-from luban.models.config import HeadConfig
+from luban.models.config import HeadConfig, ModelConfig
 from luban.models.folder import read_config
 from luban.models.load import load_model
 from luban.models.model import Model
@@ -39,6 +39,14 @@ def load_tuned(folder: Path, **more: Any) -> Model:
     model = load_model(base, **more)
     put_adapter(model, folder)
     return model.eval()
+
+
+def read_tuned_config(folder: Path) -> ModelConfig:
+    """Return the config of the model that `load_tuned` opens, what stands in front of its rows apart."""
+    if (folder / "config.json").is_file():
+        return read_config(folder)
+    base = base_of(folder)
+    return read_config(base, head=_new_head(folder, base))
 
 
 def put_adapter(model: Model, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 MethodName = Literal["full", "head", "lora", "dora", "qlora", "prompt", "prefix", "bottleneck", "bitfit"]
 """Ways to tune; see luban/tune/methods.py."""
+Place = Literal["both", "mlp"]
 BLOCKS = ("*blocks.*",)
 """Every matrix product of the trunk: attention and MLP, an encoder's too."""
 
@@ -51,7 +52,7 @@ class BottleneckSettings:
 
     width: Annotated[int, Field(ge=1)] = 64
     """Hidden width of each."""
-    place: Literal["both", "mlp"] = "both"
+    place: Place = "both"
     """After attention and MLP, or after the MLP alone (arXiv:2005.00247)."""
 
 
