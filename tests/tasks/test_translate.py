@@ -26,7 +26,9 @@ WHO, DOES, WHAT = (
     {"sees": "看", "eats": "吃", "has": "有"},
     {"fish": "鱼", "rice": "米饭"},
 )
-SMALL = ModelSettings(family="original", size="tiny", dim=32, n_layers=1, n_heads=2, ffn_dim=64, dropout=0.0)
+SMALL = ModelSettings(
+    family="original", size="tiny", dim=32, n_layers=1, n_heads=2, ffn_dim=64, dropout=0.0, init="xavier"
+)
 
 
 def language():
