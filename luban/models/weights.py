@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import math
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -124,21 +127,53 @@ def _fitted(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def write_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write one file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
+    with _whole(path) as temporary:
         try:
-            temporary.touch()
-            mode = temporary.stat().st_mode
             safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
-            temporary.chmod(mode)  # the library's own file is the owner's alone
-            with temporary.open("rb") as f:
-                os.fsync(f.fileno())
-            temporary.replace(path)
         except safetensors.SafetensorError as e:  # the library hides the disk's refusal in its own words
             code = re.search(r"os error (\d+)", str(e))
             if not code:
                 raise
             raise OSError(int(code[1]), os.strerror(int(code[1]))) from e
+
+
+def stream_safetensors(
+    kinds: Mapping[str, tuple[str, Sequence[int]]], tensors: Iterable[Tensor], path: Path
+) -> None:
+    """Write one file, whole or not at all, of tensors that are made one after another.
+
+    `kinds` gives the word for the kind of number and the shape of each, in their order: the header comes
+    first. Source of the layout: the format's own description in the safetensors repository.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    place = 0
+    for name, (word, shape) in kinds.items():
+        end = place + math.prod(shape) * STORED[word].itemsize
+        header[name] = {"dtype": word, "shape": list(shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with _whole(path) as temporary, temporary.open("wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text)
+        for (name, (word, shape)), tensor in zip(kinds.items(), tensors, strict=True):
+            if tensor.dtype != STORED[word] or list(tensor.shape) != list(shape):
+                raise ValueError(f"{name}: {tensor.dtype} {list(tensor.shape)}, not {word} {list(shape)}")
+            f.write(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a name to write under; the file takes its place once it is on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # the library's own file is the owner's alone
+            with temporary.open("rb") as f:
+                os.fsync(f.fileno())
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -2,14 +2,14 @@
 
 linear: the weighted mean ("soup", arXiv:2203.05482). slerp: along the arc between two. task: the base and
 the weighted sum of what each changed (arXiv:2212.04089). ties: of each change the largest numbers, of these
-those that agree with the majority's sign, averaged (arXiv:2306.01708). Tensor by tensor, so that no model
-is in memory as a whole.
+those that agree with the majority's sign, averaged (arXiv:2306.01708). Read, merged and written tensor by
+tensor, so that no model is in memory as a whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from luban.errors import CheckpointError, ConfigError
 from luban.files import hash_path, read_json, write_json
-from luban.models.weights import SAFE, STORED, write_safetensors
+from luban.models.weights import SAFE, STORED, stream_safetensors
 
 How = Literal["linear", "slerp", "task", "ties"]
 SHAPE = ("architectures", "model_type", "luban")
@@ -56,19 +56,11 @@ def merge_folders(
     places = [*folders, *([base] if base else [])]
     tables = [_table(folder) for folder in places]
     _check_alike(places, tables)
-    tensors: dict[str, Tensor] = {}
+    out.mkdir(parents=True, exist_ok=True)
+    kinds = {name: (entry["dtype"], entry["shape"]) for name, (_, entry) in tables[0].items()}
     with ExitStack() as stack:
         readers = [_Reader(table, stack) for table in tables]
-        for name in tables[0]:
-            found = [reader.read(name) for reader in readers]
-            kind, parts = found[0].dtype, [t.float() for t in found[: len(folders)]]
-            merged = parts[0]
-            if found[0].is_floating_point():
-                start = found[-1].float() if base else None
-                merged = RULES[settings.how](parts, start, weights, settings)
-            tensors[name] = merged.to(kind).contiguous()
-    out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(tensors, out / SAFE)
+        stream_safetensors(kinds, _merged(readers, list(kinds), weights, settings), out / SAFE)
     _copy_rest(folders[0], out)
     facts = {
         "how": settings.how,
@@ -77,10 +69,24 @@ def merge_folders(
         "inputs": [{"folder": str(p), "hash": hash_path(p / "config.json"), "weights": _hash(t)} for p, t in
                    zip(places, tables, strict=True)],
         "base": str(base) if base else None,
-        "tensors": len(tensors),
+        "tensors": len(kinds),
     }  # fmt: skip
     write_json(out / MANIFEST, facts)
     return facts
+
+
+def _merged(
+    readers: Sequence[_Reader], names: Sequence[str], weights: Sequence[float], settings: MergeSettings
+) -> Iterator[Tensor]:
+    """Yield each tensor of the merger; the readers beyond the weights' are the base's."""
+    n = len(readers) - (settings.how in ("task", "ties"))
+    for name in names:
+        found = [reader.read(name) for reader in readers]
+        if not found[0].is_floating_point():
+            yield found[0]
+            continue
+        parts, start = [t.float() for t in found[:n]], found[-1].float() if n < len(found) else None
+        yield RULES[settings.how](parts, start, weights, settings).to(found[0].dtype)
 
 
 def linear(

@@ -1,6 +1,7 @@
 import json
 import os
 import struct
+import weakref
 
 import pytest
 import safetensors.torch
@@ -8,7 +9,7 @@ import torch
 
 from luban.errors import CheckpointError, ConfigError, DiskError
 from luban.models.load import load_model, save_model
-from luban.models.weights import read_weights, write_weights
+from luban.models.weights import STORED, read_weights, stream_safetensors, write_weights
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -181,3 +182,32 @@ def test_a_header_that_lies_is_an_error_before_anything_is_read(content, tmp_pat
     (tmp_path / SINGLE).write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         read_weights(tmp_path)
+
+
+def test_tensors_are_written_one_after_another_and_read_as_they_were(tmp_path):
+    made = {
+        "a": torch.randn(3, 5).bfloat16(),
+        "none": torch.zeros(0, 4),
+        "one": torch.tensor(7),
+        "flags": torch.tensor([True, False, True]),
+        "turned": torch.randn(4, 2).T,
+    }
+    kinds = {n: (next(w for w, k in STORED.items() if k == t.dtype), t.shape) for n, t in made.items()}
+    alive = []
+
+    def one_by_one():
+        for tensor in made.values():
+            copy = tensor.clone()
+            alive.append(weakref.ref(copy))
+            yield copy
+            del copy
+            assert sum(ref() is not None for ref in alive) <= 1
+
+    stream_safetensors(kinds, one_by_one(), tmp_path / "x.safetensors")
+    read = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert all(
+        torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in made.items()
+    )
+    with pytest.raises(ValueError, match="a: torch.float32"):
+        stream_safetensors({"a": kinds["a"]}, [torch.zeros(3, 5)], tmp_path / "y.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
