@@ -138,7 +138,7 @@ def _classifier(folder: Path) -> tuple[tuple[str, ...], Predict]:
 def _open_classifier(folder: Path, changed: int) -> tuple[tuple[str, ...], Predict]:
     """Open a classifier once a process; a bag of n-grams does not need PyTorch."""
     if _is_bag(folder):
-        from luban.tasks.bag import load_bag
+        from luban.tasks.bag_model import load_bag
 
         bag = load_bag(folder)
         return bag.labels, bag.probabilities

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from luban.data.mixture_settings import MixtureSettings
+from luban.errors import ConfigError
 from luban.tasks.code_settings import CodeSettings
 from luban.tasks.model_settings import ModelSettings, SurgerySettings
 from luban.tasks.robust_settings import RobustSettings
@@ -136,12 +137,24 @@ class BagSettings:
 
     columns: ColumnSettings = field(default_factory=ColumnSettings)
     """Where text, label and split are."""
-    max_features: Count = 100_000
-    """Keep only so many n-grams, the most frequent ones."""
-    ngrams: Annotated[int, Field(ge=1, le=5)] = 2
-    """Longest n-gram in words; in characters, for Chinese and Japanese, one more."""
-    regularisation: Positive = 3.0
-    """Inverse strength C of the L2 penalty."""
+    max_features: Count = 300_000
+    """Keep only so many n-grams of words, and so many of characters, the most frequent ones."""
+    words: Annotated[int, Field(ge=0, le=5)] = 2
+    """Longest n-gram in words; 0: none. Chinese and Japanese are counted in characters, if at all."""
+    characters: Annotated[int, Field(ge=0, le=8)] | None = None
+    """Longest n-gram in characters; 0: none; null: 4 for Chinese and Japanese, else 5 for two labels, and
+    none for more, where they would cost minutes."""
+    regularisation: Positive | None = None
+    """Inverse strength C of the L2 penalty; null: the one of 1, 4, 16 with the lowest validation loss."""
+    class_weights: Literal["none", "balanced"] = "balanced"
+    """balanced: a row counts the more the rarer its class is."""
+
+    def __post_init__(self) -> None:
+        if self.words == 0 and not self.characters:
+            raise ConfigError(
+                f"words = 0 and characters = {self.characters} may leave nothing to count",
+                fix="set one of them",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from luban.native.bag import NativeBag, character_classes
 from luban.native.build import is_available
-from luban.tasks.bag import _vectoriser
+from luban.tasks.bag_model import vectoriser
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="there is no compiler")
 sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
@@ -44,14 +44,14 @@ def texts(n: int, seed: int) -> list[str]:
 
 
 def made(by_character: bool, ngrams: int, labels: int) -> tuple[NativeBag, Any]:
-    vectoriser = _vectoriser(by_character, ngrams)
-    vectoriser.fit(texts(200, 1))
-    features = sorted(vectoriser.vocabulary_, key=vectoriser.vocabulary_.__getitem__)
+    counter = vectoriser(by_character, ngrams + by_character)
+    counter.fit(texts(200, 1))
+    features = sorted(counter.vocabulary_, key=counter.vocabulary_.__getitem__)
     draw = np.random.default_rng(0)
     weights, bias = draw.normal(size=(labels, len(features))), draw.normal(size=labels)
-    word = None if by_character else vectoriser.token_pattern
-    bag = NativeBag(features, vectoriser.idf_, weights, bias, word=word, ngrams=vectoriser.ngram_range[1])
-    return bag, lambda given: np.asarray(vectoriser.transform(given) @ weights.T + bias)
+    word = None if by_character else counter.token_pattern
+    bag = NativeBag(features, counter.idf_, weights, bias, word=word, ngrams=counter.ngram_range[1])
+    return bag, lambda given: np.asarray(counter.transform(given) @ weights.T + bias)
 
 
 @pytest.mark.parametrize("by_character", [False, True])
@@ -72,5 +72,5 @@ def test_several_threads_count_apart() -> None:
 
 
 def test_classes_tell_words_from_characters_that_stand_alone() -> None:
-    classes = character_classes(_vectoriser(False, 2).token_pattern)
+    classes = character_classes(vectoriser(False, 2).token_pattern)
     assert [classes[ord(c)] for c in "a_7é ,中!?"] == [1, 1, 1, 1, 0, 0, 2, 2, 2]

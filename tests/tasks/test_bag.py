@@ -9,7 +9,8 @@ import pytest
 from luban.errors import CheckpointError, DataError, MissingExtra
 from luban.files import write_jsonl
 from luban.log import Log
-from luban.tasks.bag import bag, is_mostly_cjk, load_bag
+from luban.tasks.bag import bag, fit, is_mostly_cjk
+from luban.tasks.bag_model import load_bag, save_bag
 from luban.tasks.settings import BagSettings
 
 pytest.importorskip("sklearn", reason="the baseline is scikit-learn's")
@@ -52,10 +53,9 @@ def test_words_it_has_seen_decide(fitted):
 def test_a_reloaded_bag_gives_the_same_probabilities_bit_for_bit(tmp_path, labels, texts):
     from luban.data.examples import Examples
     from luban.records import Example
-    from luban.tasks.bag import fit, save_bag
 
     examples = [Example(str(i), f"{texts[i % len(labels)]} {i}", labels[i % len(labels)]) for i in range(30)]
-    original = fit(Examples(train=examples, labels=list(labels)), BagSettings())
+    original, _ = fit(Examples(train=examples, labels=list(labels)), BagSettings())
     save_bag(original, tmp_path)
     asked = [*texts, "", "nothing known here", "好"]
     expected = original.probabilities(asked)
