@@ -150,12 +150,22 @@ class Watched:
 
 def resident_bytes(pid: int) -> int:
     """Return the memory of a process and all below it, pages that they share counted for each."""
+    process = Path(f"/proc/{pid}")
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pages = int((process / "statm").read_text().split()[1])
+        threads = os.listdir(process / "task")
     except (OSError, IndexError):  # it has just ended
         return 0
+    # Every thread has the children that it started, and may end while its sisters go on.
+    children = [child for thread in threads for child in _words(process / "task" / thread / "children")]
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(int(child)) for child in children)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
 
 
 def _judge(code: int, errors: str, limits: Limits, seconds: float) -> tuple[Verdict, str]:

@@ -178,6 +178,19 @@ for _ in range(4):
         os._exit(0)
 time.sleep(20)
 """
+MEMORY_BEHIND_A_THREAD = """
+import os, threading, time
+def go():
+    for _ in range(4):
+        if os.fork() == 0:
+            x = b'x' * (100 << 20)
+            time.sleep(8)
+            os._exit(0)
+    time.sleep(8)
+thread = threading.Thread(target=go)
+thread.start()
+thread.join()
+"""
 BIG_FILES = """
 try:
     for n in range(20):

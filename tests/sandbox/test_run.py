@@ -24,6 +24,7 @@ from tests.sandbox.hostile import (
     FORKS,
     KILLS_ALL,
     LEAVES_ONE,
+    MEMORY_BEHIND_A_THREAD,
     MEMORY_OF_MANY,
     REACHES,
     THREADS,
@@ -162,8 +163,9 @@ def test_forks_and_threads_are_bounded(program: str) -> None:
 
 
 @pytest.mark.slow
-def test_memory_of_all_processes_counts_together() -> None:
-    outcome = run(MEMORY_OF_MANY, Limits(memory_bytes=256 << 20))
+@pytest.mark.parametrize("program", [MEMORY_OF_MANY, MEMORY_BEHIND_A_THREAD])
+def test_memory_of_all_processes_counts_together(program: str) -> None:
+    outcome = run(program, Limits(memory_bytes=256 << 20))
     assert outcome.verdict == "memory", outcome
 
 
