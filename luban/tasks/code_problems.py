@@ -1,8 +1,8 @@
 """Problems whose solution is a program: what the model reads, and what is run to judge it.
 
 HumanEval (arXiv:2107.03374): the head of a function, and a test that calls `check` with it. MBPP
-(arXiv:2108.07732): a sentence, and assertions. A program that was judged right has come to its last line:
-one that ends before its tests, or without them, has not.
+(arXiv:2108.07732): a sentence, and assertions. A program that was judged right came to the end of its tests:
+one that ends before them has not. See code_inside.py for what keeps it from claiming so.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+MAIN, PROGRAM, SECRET = "main.py", "program.py", "secret"
 HUMANEVAL = ("task_id", "prompt", "entry_point", "test")
 MBPP = ("text", "test_list")
 STOPS: dict[str, tuple[str, ...]] = {
@@ -37,6 +40,8 @@ class Problem:
     before: str
     """Of the program, before what the model wrote in answer to a question."""
     tests: str
+    tested: tuple[str, ...]
+    """What the tests call, even where it is named as something built in."""
     solution: str
     """The data's own, to go on from the prompt as a model would; empty where there is none."""
 
@@ -85,11 +90,16 @@ def extract_code(answer: str) -> str:
     return "\n".join(code) if code else blocks[0][1] if blocks else answer
 
 
-def judged_program(problem: Problem, program: str) -> tuple[str, str]:
-    """Return what is run, and what it writes if it came to its end; no program can know that beforehand."""
-    token = f"passed {secrets.token_hex(8)}"
-    ending = f"\nimport os as _os\n_os.write(1, {token!r}.encode())\n"
-    return f"{program}\n{problem.tests}{ending}", token
+def judged_program(problem: Problem, program: str) -> tuple[dict[str, str], str]:
+    """Return the files of what is run, and what it writes if it came to the end of the tests."""
+    mark = f"passed {secrets.token_hex(8)}"
+    secret = f"{mark}\n{','.join(problem.tested)}\n{problem.tests}"
+    return {MAIN: _inside(), PROGRAM: program, SECRET: secret}, mark
+
+
+@cache
+def _inside() -> str:
+    return Path(__file__).with_name("code_inside.py").read_text("utf-8")
 
 
 def _humaneval(row: Mapping[str, Any], number: int) -> Problem:
@@ -107,6 +117,7 @@ def _humaneval(row: Mapping[str, Any], number: int) -> Problem:
         f"```python\n{head}\n```",
         before=f"{head}\n    pass\n\n",
         tests=f"{test}\n\ncheck({entry})\n",
+        tested=(entry,),
         solution=f"\n{solution}" if solution else "",
     )
 
@@ -125,6 +136,7 @@ def _mbpp(row: Mapping[str, Any], number: int) -> Problem:
         f"```python\n{tests[0]}\n```",
         before="",
         tests="\n".join([setup, *tests]) + "\n",
+        tested=_defined(solution),
         solution=f"\n{solution}" if solution else "",
     )
 
@@ -138,6 +150,14 @@ def _text(row: Mapping[str, Any], name: str, missing: str | None = None) -> str:
     if not value.strip() and missing is None:
         raise ValueError(f"{name} is empty")
     return value.replace("\r\n", "\n")
+
+
+def _defined(program: str) -> tuple[str, ...]:
+    """Return the functions and classes of a program."""
+    if not _parses(program):
+        return ()
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return tuple(part.name for part in ast.parse(program).body if isinstance(part, kinds))
 
 
 def _parses(text: str) -> bool:

@@ -24,7 +24,7 @@ from luban.sandbox.check import require_sandbox
 from luban.sandbox.unsafe import WARNING
 from luban.stages import Facts
 from luban.tasks.chat_answers import open_speaker, said
-from luban.tasks.code_problems import PROGRAMS, STOPS, Problem, judged_program, read_problems
+from luban.tasks.code_problems import MAIN, PROGRAMS, STOPS, Problem, judged_program, read_problems
 from luban.tasks.code_settings import CodeSettings
 from luban.tasks.likelihood_score import read_table
 from luban.tasks.opened import open_tuned
@@ -32,7 +32,6 @@ from luban.tasks.score import keep_scores, plan_of
 from luban.tasks.settings import ScoreSettings
 
 REJECTS, SAMPLES = "rejects.jsonl", "samples.jsonl"
-MAIN = "main.py"
 FAILED_EARLY = "it ended before its tests did"
 
 
@@ -99,9 +98,9 @@ def judge(
 
     def one(place: tuple[int, int]) -> Sample:
         problem, text = problems[place[0]], texts[place[0]][place[1]]
-        program, token = judged_program(problem, PROGRAMS[code.ask](problem, text))
-        outcome = runner({MAIN: program}, [MAIN], limits)
-        if outcome.verdict == "ok" and token not in outcome.stdout:
+        files, mark = judged_program(problem, PROGRAMS[code.ask](problem, text))
+        outcome = runner(files, [MAIN], limits)
+        if outcome.verdict == "ok" and mark not in outcome.stdout:
             outcome = Outcome("failed", seconds=outcome.seconds, code=0, problem=FAILED_EARLY)
         return Sample(*place, text, outcome)
 

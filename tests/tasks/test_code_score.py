@@ -11,7 +11,7 @@ import pytest
 
 from luban.errors import ConfigError, DataError
 from luban.log import Log
-from luban.sandbox import Outcome
+from luban.sandbox import Outcome, run_in_sandbox
 from luban.sandbox.check import what_is_wrong
 from luban.tasks import code_score
 from luban.tasks.code_problems import PROGRAMS, extract_code, judged_program, read_problem, read_problems
@@ -47,10 +47,9 @@ def pretend(program_of: dict[str, str]):
     """Return a runner that runs nothing, and finds the verdict by a word in the program."""
 
     def run(files, arguments, limits) -> Outcome:
-        program = files["main.py"]
-        verdict = next((v for word, v in program_of.items() if word in program), "ok")
-        token = program.rsplit("_os.write(1, '", 1)[1].split("'")[0]
-        return Outcome(verdict, stdout=token if verdict == "ok" else "", problem=verdict)
+        verdict = next((v for word, v in program_of.items() if word in files["program.py"]), "ok")
+        mark = files["secret"].split("\n")[0]
+        return Outcome(verdict, stdout=mark if verdict == "ok" else "", problem=verdict)
 
     return run
 
@@ -168,12 +167,65 @@ def test_code_is_taken_out_of_an_answer(answer: str, code: str) -> None:
 
 def test_an_answer_keeps_what_the_prompt_defines() -> None:
     problem = read_problem({**HUMANEVAL, "prompt": "import math\n\n\ndef double(x):\n    '''Twice.'''\n"})
-    program, token = judged_program(
+    files, mark = judged_program(
         problem, PROGRAMS["chat"](problem, "```python\ndef double(x): return 2*x\n```")
     )
-    assert program.index("import math") < program.index("return 2*x") < program.index("check(double)")
-    compile(program, "main.py", "exec")
-    assert token in program
+    program = files["program.py"]
+    assert program.index("import math") < program.index("return 2*x")
+    compile(program, "program.py", "exec")
+    assert mark not in program
+    assert files["secret"].startswith(f"{mark}\ndouble\ndef check(candidate)")
+
+
+FORGED = {
+    "reads what judges it": "import os\nfor n in os.listdir('.'): os.write(1, open(n, 'rb').read())\nos._exit(0)",
+    "ends early": "import os; print('passed'); os._exit(0)",
+    "hides what is built in": "def abs(x): return 0",
+    "changes what is built in": "import builtins, math, sys\nbuiltins.abs = lambda x: 0\n"
+    "math.isclose = lambda *a: True\nbuiltins.vars = lambda *a: {}\nsys.settrace = lambda *a: None",
+    "changes who judges it": "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals['exec'] = lambda *a: 0\n"
+    "    f = f.f_back",
+    "leaves the tests out": "import sys\ndef skip(frame, event, value):\n    try: frame.f_lineno = 10**6\n"
+    "    except ValueError: pass\n    return skip\nsys.settrace(skip)",
+    "writes everywhere": "import os\nfor fd in range(3, 20):\n    try: os.write(fd, b'passed')\n    except OSError: pass",
+    "ends the other process": "import os; os.kill(os.getppid(), 9)",
+    "lets a child claim it": "import os\nif os.fork(): os.wait(); os._exit(0)",
+}
+LIAR = "    return Right()\nclass Right:\n    def __eq__(self, other): return True\n    def __sub__(self, other): return 0\n"
+
+
+def verdicts_of(solutions: list[str]) -> list[Outcome]:
+    test = "def check(candidate):\n    assert abs(candidate(2) - 4) < 1\n    assert math.isclose(candidate(3), 6)\n"
+    problem = read_problem({**HUMANEVAL, "prompt": "import math\n" + HUMANEVAL["prompt"], "test": test})
+    code = CodeSettings(samples=len(solutions), k=(1,), workers=2)
+    samples = judge([problem], [["\n" + text for text in solutions]], code, run_in_sandbox)
+    return [sample.outcome for sample in samples]
+
+
+def test_the_mark_of_success_cannot_be_read_and_no_answer_says_itself_that_it_is_right(sandbox) -> None:
+    reads = "    return 0\n" + FORGED["reads what judges it"]
+    assert [o.problem for o in verdicts_of([reads, LIAR])] == [
+        FAILED_EARLY,
+        "AssertionError: an answer that is equal to everything",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", sorted(FORGED))
+def test_success_cannot_be_claimed(sandbox, how: str) -> None:
+    wrong, right = verdicts_of([f"    return 0\n{FORGED[how]}\n", "    return 2 * x\n"])
+    assert (wrong.verdict, right.verdict) == ("failed", "ok"), wrong
+
+
+@pytest.mark.slow
+def test_programs_are_the_main_module_with_their_text_beside_them(sandbox) -> None:
+    program = (
+        "    return 2 * x\nimport asyncio, dataclasses, inspect, pickle, functools\n@dataclasses.dataclass\n"
+        "class P:\n    x: int\nassert pickle.loads(pickle.dumps(P(1))) == P(1)\nasync def go(): pass\n"
+        "asyncio.run(go())\nassert 'return 2' in inspect.getsource(double)\n"
+        "double = functools.lru_cache(double)\nassert __name__ == '__main__'\n"
+    )
+    assert verdicts_of([program])[0].verdict == "ok"
 
 
 def test_k_needs_samples() -> None:
