@@ -226,7 +226,10 @@ def first_table(model: Model, kind: Kind, n: int, seed: int) -> Tensor:
     words = model.stem.tokens.weight[[usual[i] for i in picked]].clone()
     if kind == "prompt":
         return words
+    was_training = model.training
+    model.eval()  # dropout would make it another one each time
     pairs = Front("prompt", words).run(trunk, model.stem)
+    model.train(was_training)
     return torch.stack([t[0] for pair in pairs for t in pair]).permute(2, 0, 1, 3).reshape(n, -1)
 
 

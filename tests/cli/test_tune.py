@@ -19,6 +19,7 @@ from tests.cli.test_train import rows
 from tests.tasks.test_chat import talks
 from tests.tasks.test_qa import rows as questions
 from tests.tokenizer.test_chat import CHATML, speaking
+from tests.tune.conftest import few
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command
@@ -64,7 +65,7 @@ def tuned(command: Command, task: str, method: str, base: Path, data: Path, out:
     return out
 
 
-@pytest.mark.parametrize("method", ["prefix", "prompt", "bottleneck"])
+@pytest.mark.parametrize("method", few(("prefix", "prompt", "bottleneck"), "prompt"))
 def test_a_classifier_that_is_not_folded_is_scored_asked_and_served_as_it_was_trained(
     method: str, encoder: Path, tmp_path: Path, command: Command
 ) -> None:

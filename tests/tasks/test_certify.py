@@ -165,3 +165,20 @@ def test_steps_are_divided_into_another_number_of_parts(settings, n, size):
     assert found.n_micro_batches == n
     assert getattr(found, "batch_size", None) or found.tokens_per_batch == size
     assert getattr(found, "batch_size", size) == size
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["prefix", *(pytest.param(name, marks=pytest.mark.slow) for name in ("prompt", "bottleneck"))],
+)
+def test_what_is_tuned_beside_the_weights_is_proven_too(method, data, tmp_path):
+    sets = ["model={family: bert, dim: 16, n_layers: 1, n_heads: 2, max_len: 64}", "vocab_size=300", "steps=4",
+            "tokens_per_batch=256", f"method={method}", "front.n=4", "bottleneck.width=4"]  # fmt: skip
+    graph = one_stage(
+        "classify", "train", {"data": data / "rows.jsonl"}, tmp_path / "out",
+        sets=[*COMMON, *(f"train.{s}" for s in sets)],
+    )  # fmt: skip
+    found = {p.name: p for p in certificate(graph).properties}
+    assert {name: p.words for name, p in found.items() if p.verdict == "fails"} == {}
+    assert {"accumulated", "resumed", "exported"} <= {n for n, p in found.items() if p.verdict == "holds"}
+    assert "transformers alone does not read it" in found["exported"].words

@@ -18,6 +18,7 @@ from luban.tune.peft_folder import load_adapter, save_adapter
 from luban.tune.settings import LoraSettings
 from tests.models.conftest import ask
 from tests.models.references import reference
+from tests.tune.conftest import few
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 SMALL = LoraSettings(rank=3, alpha=6.0)
@@ -186,7 +187,7 @@ def test_a_second_set_of_adapters_is_refused(lora_model: Any) -> None:
         attach(lora_model(), SMALL)
 
 
-@pytest.mark.parametrize("case", PEFT_TARGETS)
+@pytest.mark.parametrize("case", few(PEFT_TARGETS, "gpt2", "llama"))
 @pytest.mark.parametrize("rslora", [False, True])
 def test_a_folder_of_peft_gives_its_scores_and_gradients(case: str, rslora: bool, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the reference library is not installed")
@@ -233,7 +234,7 @@ def _compare_gradients(ours: Model, theirs: Any) -> None:
         assert torch.stack(mine).square().sum() > 0
 
 
-@pytest.mark.parametrize("case", PEFT_TARGETS)
+@pytest.mark.parametrize("case", few(PEFT_TARGETS, "gpt2", "llama"))
 def test_peft_reads_a_folder_and_gives_the_same_scores(case: str, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the reference library is not installed")
     base = reference(case)

@@ -38,7 +38,14 @@ def learnt(model: Any, ids: torch.Tensor) -> Any:
     return model.eval()
 
 
-def kinds() -> list[tuple[str, str, Any]]:
+KEPT = {
+    ("full", "llama"), ("head", "bert"), ("lora", "bert"), ("dora", "llama"), ("qlora", "llama"),
+    ("prompt", "llama"), ("prompt", "bert"), ("prefix", "bert"), ("bottleneck", "bert"), ("bitfit", "gpt2"),
+}  # fmt: skip
+"""The others are in the slow suite."""
+
+
+def kinds() -> list[Any]:
     found = []
     for method in METHODS:
         if method == "bitfit":
@@ -47,7 +54,7 @@ def kinds() -> list[tuple[str, str, Any]]:
             found += [(method, "llama", {"head": CLASSES}), (method, "bert", {"head": CLASSES})]
         else:
             found += [(method, "llama", {}), (method, "bert", {"head": CLASSES})]
-    return found
+    return [case if case[:2] in KEPT else pytest.param(*case, marks=pytest.mark.slow) for case in found]
 
 
 def test_every_method_is_a_choice_of_the_settings() -> None:

@@ -15,6 +15,7 @@ from luban.tune.peft_folder import load_adapter, save_adapter
 from luban.tune.settings import LoraSettings
 from tests.models.conftest import ask
 from tests.models.references import reference
+from tests.tune.conftest import few
 from tests.tune.test_lora import IDS, PEFT_TARGETS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -37,7 +38,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama", "bert"])
+@pytest.mark.parametrize("case", few(("gpt2", "llama", "bert"), "gpt2"))
 def test_dora_of_peft_gives_its_scores_and_gradients(case: str, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the reference library is not installed")
     base = reference(case)
@@ -60,7 +61,7 @@ def test_dora_of_peft_gives_its_scores_and_gradients(case: str, tmp_path: Path) 
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama", "bert classes"])
+@pytest.mark.parametrize("case", few(("gpt2", "llama", "bert classes"), "bert classes"))
 @pytest.mark.parametrize("dora", [False, True])
 def test_peft_reads_dora_tables_and_heads_of_ours(case: str, dora: bool, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the reference library is not installed")
@@ -78,7 +79,7 @@ def test_peft_reads_dora_tables_and_heads_of_ours(case: str, dora: bool, tmp_pat
     assert torch.equal(ask(again, IDS), ask(ours, IDS))
 
 
-@pytest.mark.parametrize("case", TABLES)
+@pytest.mark.parametrize("case", few(TABLES, "llama"))
 def test_a_table_adapted_by_peft_gives_its_scores(case: str, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the reference library is not installed")
     base = reference(case)
