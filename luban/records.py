@@ -70,7 +70,9 @@ class Batch:
     segments (B, T): which of BERT's two texts a token belongs to, from 0; None: all to the first.
     reference: log-probabilities by the model that tuning began with, in nats, of each row (B,) or each
     target (B, T). before (B, T): the same by the weights that wrote the row. signal: how good rows are
-    known to be; see the objectives of preferences and rewards.
+    known to be; see the objectives of preferences and rewards. group: so many rows following each other are
+    scored together, as two answers to one question are, and are never parted; 0: a row alone, and
+    each of its documents for itself.
     """
 
     tokens: Tensor
@@ -83,17 +85,32 @@ class Batch:
     before: Tensor | None = None
     signal: Tensor | None = None
     segments: Tensor | None = None
+    group: int = 0
 
     @classmethod
     def tensor_names(cls) -> tuple[str, ...]:
         """Return the names of the fields that hold tensors; a row of each belongs to one sample."""
-        return tuple(f.name for f in fields(cls) if f.name != "ids")
+        return tuple(f.name for f in fields(cls) if f.name not in ("ids", "group"))
 
     def to(self, device: object) -> Batch:
         """Copy the tensors to a device."""
         tensors = {name: getattr(self, name) for name in self.tensor_names()}
         moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
         return replace(self, **moved)
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of rows that may be parted from each other."""
+        return len(self.tokens) // max(1, self.group)
+
+    def groups(self, start: int, end: int) -> Batch:
+        """Return the groups from one to before another, as a batch of their own."""
+        tensors = {n: t for n in self.tensor_names() if (t := getattr(self, n)) is not None}
+        n_each = {n: len(t) // self.n_groups for n, t in tensors.items()}
+        parts = {n: t[start * n_each[n] : end * n_each[n]] for n, t in tensors.items()}
+        size = max(1, self.group)
+        is_one_each = len(self.ids) == len(self.tokens)
+        return replace(self, **parts, ids=self.ids[start * size : end * size] if is_one_each else ())
 
     @property
     def n_positions(self) -> int:

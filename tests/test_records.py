@@ -21,3 +21,14 @@ def test_a_source_moves_with_the_batch_and_its_padding_counts():
     moved = source.to("meta")
     assert {moved.source.device.type, moved.source_documents.device.type} == {"meta"}
     assert (source.n_positions, source.n_padding) == (6, 1)
+
+
+def test_groups_of_rows_are_taken_whole_with_all_that_is_known_of_them():
+    rows = torch.arange(12).view(6, 2)
+    batch = Batch(rows, rows, rows, tuple(range(6)), signal=torch.tensor([[1.0], [2.0], [3.0]]), group=2)
+    part = batch.groups(1, 3)
+    assert batch.n_groups == 3
+    assert part.tokens.tolist() == rows[2:].tolist()
+    assert (part.ids, part.group) == ((2, 3, 4, 5), 2)
+    assert part.signal.flatten().tolist() == [2.0, 3.0]
+    assert Batch(rows, rows, rows).groups(2, 4).tokens.tolist() == rows[2:4].tolist()

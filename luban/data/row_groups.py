@@ -78,6 +78,7 @@ class RowGroups:
             tuple(numbers.tolist()),
             reference=reference,
             signal=torch.from_numpy(self.signal[groups]),
+            group=self.size,
         )
 
     def _plan(self, epoch: int) -> list[Array]:

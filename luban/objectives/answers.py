@@ -19,7 +19,8 @@ def token_log_probs(model: nn.Module, batch: Batch) -> Tensor:
     """
     hidden, head = hidden_states(model, batch), cast(Any, model).head
     supervised = batch.targets != IGNORE
-    found = hidden.new_zeros(batch.targets.shape, dtype=torch.float32)
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    found = hidden.new_zeros(batch.targets.shape, dtype=dtype)
     if not supervised.any():
         return found + 0.0 * hidden.sum()
     nats = F.linear_cross_entropy(
@@ -32,7 +33,7 @@ def token_log_probs(model: nn.Module, batch: Batch) -> Tensor:
             batch_chunk_size=max(1, CHUNK_BYTES // (4 * len(head.weight)))
         ),
     )
-    return found.masked_scatter(supervised, -nats.float())
+    return found.masked_scatter(supervised, -nats.to(dtype))
 
 
 def answer_log_probs(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,5 +14,6 @@ def reward(model: nn.Module, batch: Batch) -> Loss:
 
     Rows 2k and 2k + 1 are a pair, the chosen answer first. Source: arXiv:2203.02155 equation 1.
     """
-    scores = model(batch.tokens, batch.documents).float().view(-1, 2)
+    scores = model(batch.tokens, batch.documents)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).view(-1, 2)
     return Loss(-F.logsigmoid(scores[:, 0] - scores[:, 1]).sum(), len(scores))

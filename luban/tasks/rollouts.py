@@ -206,7 +206,7 @@ def _batches(rows: Sequence[Mapping[str, Any]], budget: int, pad_id: int) -> Ite
         ]
         tokens, documents, targets = padded(flagged, pad_id)
         signal = torch.tensor([rows[i]["advantage"] for i in part], dtype=torch.float32)
-        batch = Batch(tokens, documents, targets, tuple(part), signal=signal)
+        batch = Batch(tokens, documents, targets, tuple(part), signal=signal, group=1)
         if "before" in rows[part[0]]:
             before = torch.zeros(targets.shape)
             for place, i in enumerate(part):

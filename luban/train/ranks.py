@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -193,20 +193,18 @@ def _split_evenly(batches: list[Batch], n_more: int) -> list[Batch]:
 
 
 def _n_rows(batch: Batch) -> int:
-    """Return how many rows may go to different processes: 1 where rows learn from each other."""
+    """Return how many rows, or groups, may go to different processes: 1 where all learn from each other."""
     tensors = [getattr(batch, name) for name in Batch.tensor_names()]
     sizes = {len(t) for t in tensors if t is not None}
     is_in_batch = batch.source is not None and batch.targets.ndim == 1  # targets are rows of the source
-    return 1 if is_in_batch or len(sizes) > 1 else len(batch.tokens)
+    return 1 if is_in_batch or (len(sizes) > 1 and not batch.group) else batch.n_groups
 
 
 def _split_rows(batch: Batch, n_parts: int) -> Iterator[Batch]:
-    n_rows = len(batch.tokens)
+    n_rows = _n_rows(batch)
     cuts = [n_rows * i // n_parts for i in range(n_parts + 1)]
     for start, end in zip(cuts, cuts[1:], strict=False):
-        tensors = {name: getattr(batch, name) for name in Batch.tensor_names()}
-        rows = {name: t[start:end] for name, t in tensors.items() if t is not None}
-        yield batch if n_parts == 1 else replace(batch, **rows, ids=batch.ids[start:end])
+        yield batch if n_parts == 1 else batch.groups(start, end)
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:

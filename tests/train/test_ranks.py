@@ -75,6 +75,17 @@ def test_a_rank_without_a_row_of_its_own_repeats_one_that_does_not_count() -> No
     assert shares[2].batch.ids in ((0,), (1,))
 
 
+def test_pairs_go_to_ranks_whole() -> None:
+    rows = torch.arange(12).view(6, 2)
+    batch = Batch(rows, rows, rows, tuple(range(6)), signal=torch.ones(3, 1), group=2)
+    parts = [share.batch for dealt in deal_all([batch], 2) for share in dealt if share.counts]
+    assert sorted(i for b in parts for i in b.ids) == list(range(6))
+    for part in parts:
+        assert part.ids[0] % 2 == 0
+        assert part.signal is not None
+        assert 2 * len(part.signal) == len(part.tokens) == len(part.ids)
+
+
 def test_rows_that_learn_from_each_other_stay_together() -> None:
     tokens = torch.ones(4, 2, dtype=torch.long)
     pairs = Batch(tokens, tokens, torch.arange(4), tuple(range(4)), tokens, tokens)

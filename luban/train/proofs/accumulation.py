@@ -20,7 +20,6 @@ from luban.train.proofs.subject import (
     gradient,
     joined,
     not_applicable,
-    rows_of,
     still,
 )
 
@@ -48,8 +47,8 @@ def accumulated(subject: Subject) -> Finding:
     the gradient itself, where an adaptive rule would hide its size.
     """
     steps = [_step(subject, number) for number in range(1, N_STEPS + 1)]
-    if len(steps[0].tokens) == 1:
-        return not_applicable("a step is one row, and has nothing to be divided into")
+    if steps[0].n_groups == 1:
+        return not_applicable("a step is one row or group, and has nothing to be divided into")
     is_random = draws(subject, steps[0])
     settings = replace(subject.settings, steps=N_STEPS, l1=0.0, l2=0.0, grad_noise=0.0)
     subject = replace(subject, settings=settings)
@@ -61,21 +60,22 @@ def accumulated(subject: Subject) -> Finding:
         moved = {name: t - before[name] for name, t in by_hand.items()}
         by_loop = {name: t - before[name] for name, t in _by_loop(subject, micro_batches).items()}
         worst = max(worst, apart(by_loop, moved))
-    n_rows = len(steps[0].tokens)
+    n_rows = steps[0].n_groups
     sizes = " = ".join(" + ".join(map(str, _sizes(n_rows, n))) for n in PARTS)
-    words = f"{N_STEPS} steps of {n_rows} rows = {sizes} end in the same weights"
+    what = f"groups of {steps[0].group} rows" if steps[0].group > 1 else "rows"
+    words = f"{N_STEPS} steps of {n_rows} {what} = {sizes} end in the same weights"
     if worst > TOLERANCE:
-        words = f"the rows of a step as {sizes} do not end in the weights of the step taken at once"
+        words = f"the {what} of a step as {sizes} do not end in the weights of the step taken at once"
     return Finding(words=words, difference=worst, tolerance=TOLERANCE)
 
 
 def _step(subject: Subject, number: int) -> Batch:
     """Return the rows of a step as one batch; of very small ones, those of the next too."""
     per_step = joined(subject.batches.at(number))
-    while len(per_step.tokens) < LEAST_ROWS and number < LEAST_ROWS * N_STEPS:
+    while per_step.n_groups < LEAST_ROWS and number < LEAST_ROWS * N_STEPS:
         number += N_STEPS
         per_step = joined([per_step, *subject.batches.at(number)])
-    rows = rows_of(per_step, range(min(MOST_ROWS, len(per_step.tokens))))
+    rows = per_step.groups(0, min(MOST_ROWS, per_step.n_groups))
     targets = rows.targets.clone()
     targets[0] = IGNORE  # so that equal rows do not make equal counts
     return replace(rows, targets=targets)
@@ -92,8 +92,8 @@ def _sizes(n_rows: int, n_parts: int) -> list[int]:
 
 def _divided(batch: Batch, n_parts: int) -> list[Batch]:
     parts, start = [], 0
-    for size in _sizes(len(batch.tokens), n_parts):
-        parts.append(rows_of(batch, range(start, start + size)))
+    for size in _sizes(batch.n_groups, n_parts):
+        parts.append(batch.groups(start, start + size))
         start += size
     return parts
 

@@ -44,6 +44,8 @@ def packed(subject: Subject) -> Finding:
     first = subject.batches.at(1)[0]
     if first.source is not None and first.targets.ndim == 1:
         return not_applicable("the other rows of a batch are what each row is told apart from")
+    if first.group:
+        return _grouped(subject, joined([b for step in (1, 2) for b in subject.batches.at(step)]))
     batch, what = _rows_to_try(subject, first)
     case = _Case(subject, still(subject), batch, _pieces(batch))
     if not case.pieces:
@@ -67,7 +69,35 @@ def packed(subject: Subject) -> Finding:
 
 def alone(batch: Batch) -> Batch:
     """Return the first document of a batch that has a target, in a row of its own."""
-    return _cut_out(batch, next(_with_targets(batch)))
+    plain = replace(batch, group=0, reference=None, before=None, signal=None)
+    return _cut_out(plain, next(_with_targets(plain)))
+
+
+def _grouped(subject: Subject, batch: Batch) -> Finding:
+    """Show that groups of rows that are scored together know nothing of the other groups."""
+    batch = batch.groups(0, min(N_ROWS, batch.n_groups))
+    model = still(subject)
+    total, grads = score(subject, model, batch)
+    sums, sum_of_totals = {name: torch.zeros_like(g) for name, g in grads.items()}, torch.zeros_like(total)
+    counts = 0
+    for i in range(batch.n_groups):
+        part = batch.groups(i, i + 1)
+        width = int((part.documents != 0).sum(1).max())
+        part = widened(part, width - part.tokens.shape[1])
+        its_total, its_grads = score(subject, model, part)
+        sum_of_totals += its_total
+        counts += int(subject.objective(model, part).n_targets)
+        for name, g in its_grads.items():
+            sums[name] += g
+    miscounted = abs(int(subject.objective(model, batch).n_targets) - counts)
+    by_itself = max(relative(total, sum_of_totals), apart(grads, sums))
+    what = f"{batch.n_groups} groups of {batch.group} rows" if batch.group > 1 else f"{batch.n_groups} rows"
+    words = f"{what} of unlike length score as they do alone"
+    if by_itself > TOLERANCE:
+        words = f"{what} do not score as they do alone: attention, positions or padding reach over"
+    elif miscounted:
+        words = f"{what} count {miscounted} targets more or fewer than alone"
+    return Finding(words=words, difference=max(by_itself, miscounted), tolerance=TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,6 +30,11 @@ def sampled(subject: Subject) -> Finding:
     wrong = _impure(subject.batches) or _divided_otherwise(subject)
     if wrong:
         return Finding(words=wrong, difference=1.0)
+    if getattr(subject.batches, "by_model", False):
+        return Finding(
+            words="while weights stay, steps are the same in any order, from any thread, made anew; "
+            "what each epoch holds is written by the model, so it is not walked"
+        )
     return _epochs(subject.batches)
 
 

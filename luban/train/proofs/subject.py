@@ -145,18 +145,18 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Few:
-    """The batches of a run with a few rows each, so that steps are short."""
+    """The batches of a run with a few rows each, or groups of them, so that steps are short."""
 
     batches: Batches
     n_rows: int = 4
 
     def at(self, step: int) -> list[Batch]:
         """Return the micro-batches of a step, cut."""
-        return [rows_of(b, range(min(self.n_rows, len(b.tokens)))) for b in self.batches.at(step)]
+        return [b.groups(0, min(self.n_rows, b.n_groups)) for b in self.batches.at(step)]
 
 
 def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Return some rows of a batch; with their ids, if each row is one sample."""
+    """Return some rows of a batch whose rows are not grouped; with their ids, if each is one sample."""
     index, is_one_each = torch.tensor(list(rows)), len(batch.ids) == len(batch.tokens)
     tensors = {n: getattr(batch, n)[index] for n in batch.tensor_names() if getattr(batch, n) is not None}
     return Batch(**tensors, ids=tuple(batch.ids[i] for i in rows) if is_one_each else ())
@@ -167,14 +167,16 @@ def joined(batches: Sequence[Batch]) -> Batch:
     fill = {"targets": IGNORE}
     parts = {n: [getattr(b, n) for b in batches] for n in Batch.tensor_names()}
     tensors = {n: _stacked(p, fill.get(n, 0)) for n, p in parts.items() if p[0] is not None}
-    return Batch(**tensors, ids=tuple(i for b in batches for i in b.ids))
+    return Batch(**tensors, ids=tuple(i for b in batches for i in b.ids), group=batches[0].group)
 
 
 def widened(batch: Batch, n_more: int) -> Batch:
-    """Return the rows with more padding behind them."""
-    more: dict[str, Any] = {n: F.pad(getattr(batch, n), (0, n_more)) for n in ("tokens", "documents")}
-    if targets_are_tokens(batch):
-        more["targets"] = F.pad(batch.targets, (0, n_more), value=IGNORE)
+    """Return the rows with so much more padding behind them; a negative number takes it away."""
+    more: dict[str, Any] = {
+        name: F.pad(t, (0, n_more), value=IGNORE if name == "targets" else 0)
+        for name in ("tokens", "documents", "segments", "targets", "reference", "before")
+        if (t := getattr(batch, name)) is not None and t.shape == batch.tokens.shape
+    }
     return replace(batch, **more)
 
 

@@ -12,12 +12,15 @@ import torch
 
 from luban.data.batches import Bucketed
 from luban.data.order import endless
+from luban.data.row_groups import RowGroups
 from luban.models.build import build_model
 from luban.models.config import HeadConfig
 from luban.models.families import FAMILIES
 from luban.objectives.classes import classes
+from luban.objectives.policy import policy
+from luban.objectives.preference import Strength, preference
 from luban.objectives.vocabulary import supervised_tokens
-from luban.records import IGNORE, Batch
+from luban.records import IGNORE, Batch, Loss
 from luban.tasks.shrink import shrunk_builder
 from luban.train.proofs.subject import Subject
 from luban.train.settings import TrainSettings
@@ -64,6 +67,25 @@ def rows(n_micro_batches: int = 1, tokens_per_batch: int = 60) -> Bucketed:
     return Bucketed(
         texts, labels, tokens_per_batch=tokens_per_batch, seed=1, n_micro_batches=n_micro_batches, pad_id=0
     )
+
+
+def grouped(size: int = 2) -> Subject:
+    """A decoder over pairs of answers, or over answers one by one that are scored as wholes."""
+    draw = np.random.default_rng(5)
+    answers = [
+        (draw.integers(3, VOCAB, 4 + i % 9).tolist(), [False] * 2 + [True] * (2 + i % 9)) for i in range(40)
+    ]
+    batches = RowGroups(answers, size, tokens_per_batch=80, seed=1)
+    again = RowGroups(answers, size, tokens_per_batch=40, n_micro_batches=2, seed=1)
+    objective = partial(preference, strength=Strength()) if size == 2 else _signed
+    return dataclasses.replace(
+        language_model("llama", batches=batches), again=lambda: again, objective=objective
+    )
+
+
+def _signed(model: Any, batch: Batch) -> Loss:
+    assert batch.signal is not None
+    return policy(model, dataclasses.replace(batch, signal=batch.signal[:, 0]))
 
 
 def settings(**changes: Any) -> TrainSettings:

@@ -8,7 +8,7 @@ import torch
 import luban.train.engine
 from luban.train.proofs.accumulation import _sizes, accumulated
 from luban.train.ranks import Ranks
-from tests.train.proofs.subjects import Packed, classifier, language_model
+from tests.train.proofs.subjects import Packed, classifier, grouped, language_model
 
 
 @pytest.mark.parametrize("subject", [language_model, classifier])
@@ -17,6 +17,13 @@ def test_parts_of_a_step_end_in_the_weights_of_the_whole(subject):
     assert found.holds, found
     assert found.difference < 1e-5
     assert "= 2 + " in found.words
+
+
+@pytest.mark.parametrize(("size", "what"), [(2, "groups of 2 rows"), (1, "rows")])
+def test_rows_that_are_scored_together_are_parted_by_groups(size, what):
+    found = accumulated(grouped(size))
+    assert found.holds, found
+    assert f" {what} = " in found.words
 
 
 def test_clipping_is_part_of_the_step():

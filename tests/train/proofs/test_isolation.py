@@ -10,7 +10,7 @@ import luban.models.positions
 from luban.models.heads import pooled
 from luban.records import IGNORE, Batch
 from luban.train.proofs.isolation import alone, packed
-from tests.train.proofs.subjects import Packed, classifier, language_model, rows
+from tests.train.proofs.subjects import Packed, classifier, grouped, language_model, rows
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -26,6 +26,23 @@ def test_rows_of_a_padded_batch_score_as_alone(family):
     found = packed(classifier(family))
     assert found.holds, found
     assert "3 rows of a padded batch" in found.words
+
+
+@pytest.mark.parametrize(("size", "what"), [(2, "3 groups of 2 rows"), (1, "3 rows")])
+def test_rows_that_are_scored_together_score_as_their_group_alone(size, what):
+    found = packed(grouped(size))
+    assert found.holds, found
+    assert what in found.words
+
+
+def test_a_group_that_knows_of_the_others_is_found():
+    subject = grouped()
+
+    def shared(model, batch):
+        loss = subject.objective(model, batch)
+        return dataclasses.replace(loss, total=loss.total * batch.n_groups)
+
+    assert not packed(dataclasses.replace(subject, objective=shared)).holds
 
 
 def test_a_row_without_a_boundary_is_cut_in_two():
