@@ -6,16 +6,20 @@ import re
 import subprocess
 import sys
 import sysconfig
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from luban.errors import ConfigError
+from luban.errors import BusyError, ConfigError
 
 PLACE = "/py"
 """Where it lies in a sandbox."""
 SHARED = f"{PLACE}/lib/shared"
 PACKAGES = ("site-packages", "dist-packages")
+MOST_SECONDS = 300
+"""For ldd, which starts a program for each library."""
+_FINDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,14 @@ class Interpreter:
         return arguments
 
 
-@cache
 def find_interpreter() -> Interpreter:
-    """Find the parts of the interpreter that runs this."""
+    """Find the parts of the interpreter that runs this; once, though many threads ask at the same time."""
+    with _FINDING:
+        return _find()
+
+
+@cache
+def _find() -> Interpreter:
     program = Path(getattr(sys, "_base_executable", sys.executable) or sys.executable).resolve()
     library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix})).resolve()
     modules = sorted((library / "lib-dynload").glob("*.so"))
@@ -69,10 +78,15 @@ def find_interpreter() -> Interpreter:
 
 def _shared_libraries(files: list[Path]) -> tuple[list[Path], Path | None]:
     try:
-        run = subprocess.run(["ldd", *map(str, files)], capture_output=True, text=True, timeout=60)
+        run = subprocess.run(["ldd", *map(str, files)], capture_output=True, text=True, timeout=MOST_SECONDS)
     except FileNotFoundError:
         raise ConfigError(
             "the sandbox needs the program ldd", fix="install libc-bin, or glibc-common"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise BusyError(
+            f"ldd did not tell the libraries of {files[0]} in {MOST_SECONDS} s",
+            fix="wait until this machine has less to do",
         ) from None
     found: dict[str, Path] = {}
     loader = None
