@@ -34,13 +34,10 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console.print(table)
 
 
-def interval_text(score: Mapping[str, float]) -> str:
-    """Write an interval; of one row there is none, however equal its resamples are."""
-    return "none: one row" if score["n"] == 1 else f"{score['low']:.4f} to {score['high']:.4f}"
-
-
 def print_scores(scores: Mapping[str, Any]) -> None:
     """Print the content of scores.json."""
+    from luban.evaluate.intervals import interval_text
+
     rows = [
         (name, f"{s['value']:.4f}", interval_text(s), str(s["n"])) for name, s in scores["metrics"].items()
     ]
@@ -63,6 +60,8 @@ def print_scores(scores: Mapping[str, Any]) -> None:
 
 
 def _print_groups(groups: Mapping[str, Any]) -> None:
+    from luban.evaluate.intervals import interval_text
+
     names = list(next(iter(groups["scores"].values())))
     rows = [
         (name, *(f"{g[m]['value']:.4f}" for m in names), str(g[names[0]]["n"]), interval_text(g[names[0]]))
@@ -72,6 +71,8 @@ def _print_groups(groups: Mapping[str, Any]) -> None:
 
 
 def _print_robust(robust: Mapping[str, Any]) -> None:
+    from luban.evaluate.intervals import interval_text
+
     rows = [
         (
             kind,

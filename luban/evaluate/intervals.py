@@ -7,7 +7,7 @@ Statistical Significance Tests for Machine Translation Evaluation, EMNLP 2004.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -34,14 +34,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A value with its interval over `n` rows."""
+    """A value with its interval over `n` rows: none, where there is one row, however it is drawn again."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
-    def plain(self) -> dict[str, float]:
+    def plain(self) -> dict[str, Any]:
         """Return the score as JSON data."""
         return asdict(self)
 
@@ -63,12 +63,21 @@ class Difference:
         return asdict(self)
 
 
+def interval_text(score: Mapping[str, Any], digits: int = 4) -> str:
+    """Write the interval of a plain score for people: "0.8000 to 0.9000"."""
+    if score["n"] == 1:
+        return "none: one row"
+    if score["low"] is None:
+        return "none"
+    return f"{score['low']:.{digits}f} to {score['high']:.{digits}f}"
+
+
 def bootstrap(statistic: Statistic, n: int, plan: Plan) -> dict[str, Score]:
     """Return every score of `n` rows with its percentile interval."""
     whole, resampled = _all_rows(statistic, n), _resample(statistic, n, plan)
     scores = {}
     for name, value in whole.items():
-        low, high = _percentiles(resampled[name], plan.confidence)
+        low, high = _percentiles(resampled[name], plan.confidence) if n > 1 else (None, None)
         scores[name] = Score(value, low, high, n)
     return scores
 

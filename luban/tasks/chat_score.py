@@ -195,4 +195,6 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _exponential(value: dict[str, float]) -> dict[str, float]:
-    return {k: math.exp(v) if k in ("value", "low", "high") else v for k, v in value.items()}
+    return {
+        k: math.exp(v) if k in ("value", "low", "high") and v is not None else v for k, v in value.items()
+    }

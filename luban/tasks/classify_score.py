@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from luban.data.examples import CLASSES, LabelForm, read_examples, read_labelled
 from luban.errors import DataError
-from luban.evaluate.intervals import Plan, Statistic, bootstrap, ratio, signature
+from luban.evaluate.intervals import Plan, Statistic, bootstrap, interval_text, ratio, signature
 from luban.evaluate.metrics import calibration_table, classification, confusion, per_class_table
 from luban.files import Manifest, hash_path
 from luban.log import Log
@@ -67,7 +67,7 @@ def close(trained: Trained) -> Closed:
     """Score validation and test rows with intervals, side by side."""
     scores = score_held_out(trained.out, trained.settings, trained.inputs["data"], trained.inputs.get("eval"))
     table = [
-        (split, name, f"{s['value']:.4f}", str(s["n"]), f"{s['low']:.4f} to {s['high']:.4f}")
+        (split, name, f"{s['value']:.4f}", str(s["n"]), interval_text(s))
         for split, metrics in scores.items()
         for name, s in metrics.items()
         if name in ("accuracy", "macro_f1", "calibration_error", "coverage", "answered_accuracy")
@@ -220,7 +220,7 @@ def held_out_scores(
         if rows
     }
     table = [
-        (split, name, f"{s[name]['value']:.4f}", str(s[name]["n"]), _interval(s[name]))
+        (split, name, f"{s[name]['value']:.4f}", str(s[name]["n"]), interval_text(s[name]))
         for split, s in scores.items()
         for name in names
     ]
@@ -230,10 +230,6 @@ def held_out_scores(
         header=("rows", "score", "value", "n", "interval"),
         table=tuple(table),
     )
-
-
-def _interval(score: Mapping[str, Any]) -> str:
-    return f"{score['low']:.4f} to {score['high']:.4f}"
 
 
 def latency_ms(classifier: Classifier, texts: Sequence[str]) -> float | None:

@@ -86,7 +86,7 @@ def _task(
     for key, value in found["results"][name].items():  # metrics of the whole set have no rows
         metric = key.partition(",")[0]
         if "," in key and isinstance(value, float) and metric not in metrics and "stderr" not in metric:
-            metrics[metric] = {"value": value, "low": value, "high": value, "n": len(samples)}
+            metrics[metric] = {"value": value, "low": None, "high": None, "n": len(samples)}
     version = getattr(load_harness("lm_eval"), "__version__", "")
     told = f"lm-eval:{version}|task:{name}|shots:{found['n-shot'].get(name, 0)}"
     facts = {"metrics": metrics, "signature": signature(told, len(samples), plan, "all", hash_path(path))}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luban.errors import DataError
-from luban.evaluate.intervals import Plan, Score, Statistic, bootstrap, signature
+from luban.evaluate.intervals import Plan, Score, Statistic, bootstrap, interval_text, signature
 from luban.files import Manifest, hash_path
 from luban.log import Log
 from luban.runner import input_key
@@ -156,7 +156,7 @@ def close(trained: Trained) -> Closed:
         if rows := questions.part(split):
             scores[split] = scored([p["answer"] for p in predicted(answerer, rows)], rows, Plan())
     table = [
-        (split, name, f"{s['value']:.4f}", str(s["n"]), f"{s['low']:.4f} to {s['high']:.4f}")
+        (split, name, f"{s['value']:.4f}", str(s["n"]), interval_text(s))
         for split, metrics in scores.items()
         for name, s in metrics.items()
     ]

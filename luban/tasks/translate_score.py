@@ -11,7 +11,7 @@ from typing import Any
 
 from luban.errors import DataError
 from luban.evaluate.bleu import Counts, score_translations
-from luban.evaluate.intervals import Plan, signature
+from luban.evaluate.intervals import Plan, interval_text, signature
 from luban.files import Manifest, hash_path
 from luban.log import Log
 from luban.runner import input_key
@@ -93,8 +93,7 @@ def close(trained: Trained) -> Closed:
     found = [t.text for t in load_translator(trained.out).translate([p.source for p in rows.pairs])]
     metrics, signatures = scored(found, rows.pairs, Plan())
     table = [
-        ("test", name, f"{s['value']:.2f}", str(s["n"]), f"{s['low']:.2f} to {s['high']:.2f}")
-        for name, s in metrics.items()
+        ("test", name, f"{s['value']:.2f}", str(s["n"]), interval_text(s, 2)) for name, s in metrics.items()
     ]
     shown = [f"{p.source}  →  {t}" for p, t in zip(rows.pairs[:SHOWN], found, strict=False)]
     lines = ("", *shown, "", *signatures.values(), "", f"luban translate {trained.out} FILE")

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from luban.errors import DataError
-from luban.evaluate.intervals import Plan, bootstrap, paired_bootstrap, ratio_of_sums, signature
+from luban.evaluate.intervals import (
+    Plan,
+    bootstrap,
+    interval_text,
+    paired_bootstrap,
+    ratio_of_sums,
+    signature,
+)
 from luban.evaluate.metrics import classification
+from luban.evaluate.row_scores import scores_of
 
 
 def system(n: int, share_right: float, seed: int):
@@ -84,3 +92,11 @@ def test_the_signature_names_all_that_decides_the_score():
 
     line = signature("accuracy", 856, Plan(), "test", "0123456789abcdef")
     assert line == f"accuracy|n:856|boot:1000|ci:0.95|seed:1|luban:{__version__}|split:test|data:0123456789ab"
+
+
+def test_one_row_has_a_score_and_no_interval():
+    rows = [{"id": "1", "score": {"f1": 0.5}}]
+    assert scores_of(rows, Plan()) == {"f1": {"value": 0.5, "low": None, "high": None, "n": 1}}
+    assert interval_text(scores_of(rows, Plan())["f1"]) == "none: one row"
+    assert interval_text({"value": 0.5, "low": None, "high": None, "n": 9}) == "none"
+    assert interval_text(scores_of(rows * 2, Plan())["f1"], 1) == "0.5 to 0.5"
