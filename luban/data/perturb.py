@@ -18,6 +18,8 @@ from luban.data.language import HAN, UNSPACED
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _HANZI = re.compile(f"[{HAN}]")
+_SLIPPERY = re.compile(f"(?![不没無无未非别別莫])[{HAN}]")
+"""Characters that may slip: to lose a negation would turn the meaning, and with it the label."""
 _CONFUSED = (
     "的地得 在再 做作坐座 他她它 那哪 象像相向 以已 有又友 己已巳 未末 天夫 人入 大太犬 日目曰 土士 "
     "千干于 买卖 带代戴 进近 心新 名明 其期齐 需须 气汽 即既 决绝 历厉 建健 到道 清请情晴 话活 今令 "
@@ -64,7 +66,7 @@ def perturb(text: str, kind: str, how: Perturb) -> str:
 
 def _typos(text: str, how: Perturb, draw: random.Random) -> str:
     slipped = _WORD.sub(lambda m: _slip(m[0], draw) if draw.random() < how.share else m[0], text)
-    return _HANZI.sub(lambda m: _slip_hanzi(m[0], draw) if draw.random() < how.share else m[0], slipped)
+    return _SLIPPERY.sub(lambda m: _slip_hanzi(m[0], draw) if draw.random() < how.share else m[0], slipped)
 
 
 def _slip(word: str, draw: random.Random) -> str:

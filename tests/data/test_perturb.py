@@ -59,3 +59,9 @@ def test_known_paraphrases_come_before_rules():
     assert perturb("It Is big.", "paraphrase", Perturb(seed=0)) in (
         "It Is big.", "It's big.", "It Is large.", "It's large.",
     )  # fmt: skip
+
+
+def test_no_typo_takes_a_negation_away():
+    text = "散热不太好，没有异味，无线未坏"
+    slips = [perturb(text, "typos", Perturb(1.0, seed)) for seed in range(30)]
+    assert all(slip.count(word) == 1 for slip in slips for word in "不没无未")
