@@ -16,14 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from luban.config import resolved
 from luban.data.extras import load_extra
 from luban.errors import BusyError, ConfigError, DiskError, Interrupted, LubanError, MissingExtra
 from luban.files import locked, write_json
 from luban.log import Log
-from luban.recipe import Recipe
+from luban.recipe import Recipe, Task
 from luban.records import LOWER_IS_BETTER
 from luban.runner import run_recipe
-from luban.stages import Facts, Stage, StageFunction
+from luban.stages import WITHOUT_EFFECT, Facts, Stage, StageFunction
 from luban.tasks.prepared import Prepare, preparation, train_prepared
 from luban.tasks.search_space import Choice
 from luban.train.watching import decisive_score
@@ -65,7 +66,8 @@ def run_search(search: Search, recipe_of: RecipeOf, log: Log) -> dict[str, Any]:
 
     `recipe_of` (folder, settings) -> the recipe of one training.
     """
-    stage = recipe_of(search.out, _settings({c.name: c.first() for c in search.space})).tasks[0].stage
+    first = recipe_of(search.out, _settings({c.name: c.first() for c in search.space})).tasks[0]
+    stage = first.stage
     if not stage.trains:
         raise ConfigError(
             f"--task {stage.name} does not learn by steps", fix="search another task's settings"
@@ -75,6 +77,7 @@ def run_search(search: Search, recipe_of: RecipeOf, log: Log) -> dict[str, Any]:
     search.out.mkdir(parents=True, exist_ok=True)
     with locked(search.out / ".search"):
         study = _study(optuna, search)
+        _check_same(study, search, _fixed(first, search))
         while (trial := _next(optuna, study, search)) is not None:
             _try(optuna, study, trial, search, recipe_of, log)
             _give_up(optuna, study)
@@ -140,6 +143,24 @@ def _study(optuna: Any, search: Search) -> Any:
     return study
 
 
+def _fixed(task: Task, search: Search) -> dict[str, str]:
+    """Return what is the same in every trial: scores made with another are none of this search."""
+    searched = {c.name.split(".")[1] for c in search.space if "." in c.name} | set(WITHOUT_EFFECT)
+    settings = {k: str(v) for k, v in resolved(task.settings).items() if k not in searched}
+    return settings | {f"the input {name}": str(path) for name, path in task.inputs.items()}
+
+
+def _check_same(study: Any, search: Search, now: Mapping[str, str]) -> None:
+    before = study.user_attrs.get("fixed", now)  # a newer Luban may have settings that it had not
+    changed = [f"{k} was {before[k]}, now {v}" for k, v in now.items() if before.get(k, v) != v]
+    if changed:
+        raise ConfigError(
+            f"{search.out / STUDY} is a search with other settings: {'; '.join(changed)}",
+            fix="set them back, or choose another --out",
+        )
+    study.set_user_attr("fixed", dict(now))
+
+
 def _next(optuna: Any, study: Any, search: Search) -> Any:
     """Return the trial that was interrupted, or a new one; None when there are enough."""
     for frozen in study.trials:
@@ -157,7 +178,10 @@ def _try(optuna: Any, study: Any, trial: Any, search: Search, recipe_of: RecipeO
     task = recipe.tasks[0]
     watch = partial(_report, trial, task.settings.best_by)
     own = {f.name: getattr(task.stage, f.name) for f in fields(Stage)}
-    watched = replace(recipe, tasks=(replace(task, stage=WatchedStage(**own, watch=watch)),))
+    settings = replace(task.settings, on_change=_on_change(task.settings.on_change))
+    watched = replace(
+        recipe, tasks=(replace(task, settings=settings, stage=WatchedStage(**own, watch=watch)),)
+    )
     try:
         manifest = run_recipe(watched, log)[0].manifest
     except FINAL:
@@ -180,6 +204,11 @@ def _try(optuna: Any, study: Any, trial: Any, search: Search, recipe_of: RecipeO
     trial.set_user_attr("ended", manifest.facts["stopped"])
     study.tell(trial, _cost(name, best[name]))
     log.say(f"  {name} {best[name]:.4f}, ended by {manifest.facts['stopped']}", **about)
+
+
+def _on_change(word: str) -> str:
+    """Begin a half-trained trial anew where the code has changed since: it is short, and no other waits."""
+    return "restart" if word == "refuse" else word
 
 
 def _report(trial: Any, best_by: str, step: int, scores: dict[str, float]) -> bool:

@@ -35,6 +35,7 @@ def trainings(monkeypatch):
         task = recipe.tasks[0]
         settings = task.settings
         seen.append((task.out.name, settings.lr, settings.label_smoothing))
+        run.words.append(settings.on_change)
         if len(seen) in run.interrupted:
             raise Interrupted("stopped", fix="go on")
         if len(seen) in run.failed:
@@ -48,7 +49,7 @@ def trainings(monkeypatch):
         fields = {f.name: None for f in dataclasses.fields(Manifest)} | {"facts": facts, "seconds": 0.1}
         return [type("Result", (), {"manifest": Manifest(**fields)})()]
 
-    run.interrupted, run.failed, run.seen = set(), set(), seen
+    run.interrupted, run.failed, run.seen, run.words = set(), set(), seen, []
     monkeypatch.setattr(module, "run_recipe", run)
     return run
 
@@ -86,6 +87,19 @@ def test_a_search_that_was_stopped_goes_on_with_the_half_trained_trial(trainings
     assert len(more["trials"]) == 5
     with pytest.raises(ConfigError, match="is a search over train.label_smoothing, train.lr"):
         run_search(Search(SPACE[:1], tmp_path, trials=5), recipe_of, QUIET)
+
+
+def test_a_search_goes_on_under_changed_code_and_not_under_changed_settings(trainings, tmp_path):
+    run_search(Search(SPACE, tmp_path, trials=1), recipe_of, QUIET)
+    assert trainings.words == ["restart"]
+
+    def other(folder, sets):
+        return recipe_of(folder, [*sets, "train.seed=7", "train.on_change=continue"])
+
+    with pytest.raises(ConfigError, match="a search with other settings: seed was 1, now 7"):
+        run_search(Search(SPACE, tmp_path, trials=2), other, QUIET)
+    run_search(Search(SPACE, tmp_path / "new", trials=1), other, QUIET)
+    assert trainings.words == ["restart", "continue"]
 
 
 def test_a_trial_that_fails_is_recorded_and_only_failures_end_the_search(trainings, tmp_path):
