@@ -40,6 +40,8 @@ Part = tuple[int, Piece]
 
 USUAL_MAX_TOKENS = 16
 ROWS_AT_ONCE = 32
+N_MARKS = 4
+"""Of infilling, with the one that pads."""
 log = logging.getLogger("luban.serve")
 
 
@@ -49,7 +51,7 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
     app.add_exception_handler(Refusal, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     started = int(time.time())
-    writers = [m for m in models if isinstance(m, Writer)]
+    writers = [w for m in models if (w := m if isinstance(m, Writer) else m.writer)]
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -68,7 +70,7 @@ def build_app(models: Sequence[Served], engine: Engine, limits: Limits) -> FastA
         asked = read_request(CompletionRequest, await request.body())
         check_completion(asked, limits)
         model = _choose(models, asked.model, writers)
-        lengths = await asyncio.to_thread(lambda: [len(model.encode(p)) for p in asked.prompt])
+        lengths = await asyncio.to_thread(_lengths, asked, model)
         sampling = _admit(asked, lengths, model, limits, USUAL_MAX_TOKENS)
         answer = engine.submit(lambda: _write(asked, model, sampling))
         return await _respond(asked, answer, _Response(model.name, sum(lengths)), request)
@@ -179,7 +181,7 @@ def _choose(models: Sequence[Served], name: str | None, fit: Sequence[M]) -> M:
         raise Refusal(400 if fit else 404, problem, "model", "model_required" if fit else "model_not_found")
     chosen = _named(models, name)
     for model in fit:
-        if model is chosen:
+        if model.name == chosen.name:
             return model
     message = f"{chosen.name} does not answer here: ask it at {path_of(chosen)}"
     raise Refusal(400, message, "model", "wrong_kind_of_model")
@@ -232,12 +234,26 @@ async def _respond(
     return response.whole(await _collect(answer, request))
 
 
+def _lengths(asked: CompletionRequest, model: Writer) -> list[int]:
+    """Return how many tokens the model reads for each prompt; refuse a suffix that it would not read."""
+    around = 0
+    if asked.suffix:
+        if model.infill is None:
+            message = f"{model.name} has no marks for infilling and would not read it: leave it out"
+            raise Refusal(400, f"suffix is not supported here: {message}", "suffix", "unsupported_parameter")
+        around = len(model.encode(asked.suffix)) + N_MARKS
+    return [len(model.encode(prompt)) + around for prompt in asked.prompt]
+
+
 def _write(asked: CompletionRequest, model: Writer, sampling: SamplingSettings) -> Iterator[Part]:
     """Yield the pieces of every choice; a choice depends on its own prompt and number only."""
     n = asked.n or 1
     for i, prompt in enumerate(asked.prompt):
         for j in range(n):
-            for piece in model.write(prompt, replace(sampling, seed=sampling.seed + j)):
+            own = replace(sampling, seed=sampling.seed + j)
+            fills = model.infill if asked.suffix else None
+            pieces = fills(prompt, asked.suffix or "", own) if fills else model.write(prompt, own)
+            for piece in pieces:
                 yield i * n + j, piece
 
 

@@ -101,6 +101,8 @@ class CompletionRequest(Sampled):
     """The body of POST /v1/completions."""
 
     prompt: Texts
+    suffix: str | None = None
+    """What stands after the place to fill, for models with marks of infilling."""
 
 
 def _as_rows(value: Any) -> Any:
@@ -129,7 +131,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logprobs": (None,),
     "echo": (None, False),
     "best_of": (None, 1),
-    "suffix": (None,),
     "logit_bias": (None, {}),
     "top_logprobs": (None,),
     "tool_choice": (None, "auto"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from luban.errors import CheckpointError, ConfigError
-from luban.tasks.task import Predictor, is_model, task_of
+from luban.tasks.task import Predictor, Task, is_model, task_of
 
 if TYPE_CHECKING:
     from luban.generate.settings import SamplingSettings
@@ -48,6 +48,8 @@ class Writer:
     write: Callable[[str, SamplingSettings], Iterator[Piece]]
     talker: Talker | None = None
     """There where the model has a chat template."""
+    infill: Callable[[str, str, SamplingSettings], Iterator[Piece]] | None = None
+    """Writes what is missing between two texts; there where the model has marks for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Answerer:
     predictor: Predictor
     example: Mapping[str, Any]
     """A row that it could be asked."""
+    writer: Writer | None = None
+    """The same model at /v1/completions; there where it writes on from a prompt, as models of code do."""
 
 
 Served = Writer | Answerer
@@ -146,9 +150,19 @@ def open_folder(folder: Path, name: str) -> Served:
 
     task = task_of(folder)
     use_threads(0)
+    if task.name == "code":
+        return _open_code(folder, name, task)
     if task.route and task.route != CHAT_ROUTE:
         return Answerer(name, task.route, task.load("open")(folder), task.example)
     return _open_writer(folder, name)
+
+
+def _open_code(folder: Path, name: str, task: Task) -> Answerer:
+    from luban.tasks.code_complete import load_completer, predictor_of
+
+    completer = load_completer(folder)
+    writer = writer_of(completer.model, completer.tokenizer, name, folder)
+    return Answerer(name, str(task.route), predictor_of(completer), task.example, writer)
 
 
 def _open_writer(folder: Path, name: str) -> Writer:
@@ -173,7 +187,24 @@ def writer_of(model: Model, tokenizer: Tokenizer, name: str, folder: Path) -> Wr
             yield Piece(piece.text, piece.n_tokens, piece.finish)
 
     talker = _talker(model, tokenizer) if tokenizer.chat_template and model.encoder is None else None
-    return Writer(name, model.config.max_len, tokenizer.encode, answer, talker)
+    return Writer(name, model.config.max_len, tokenizer.encode, answer, talker, _filler(model, tokenizer))
+
+
+def _filler(
+    model: Model, tokenizer: Tokenizer
+) -> Callable[[str, str, SamplingSettings], Iterator[Piece]] | None:
+    from luban.tasks.code_complete import Completer
+    from luban.tasks.infill import find_marks
+
+    if model.encoder is not None or find_marks(tokenizer) is None:
+        return None
+    completer = Completer(model, tokenizer, "psm")
+
+    def fill(prefix: str, suffix: str, settings: SamplingSettings) -> Iterator[Piece]:
+        for piece in completer.write([(prefix, suffix)], settings):
+            yield Piece(piece.text, piece.n_tokens, piece.finish)
+
+    return fill
 
 
 def _talker(model: Model, tokenizer: Tokenizer) -> Talker:

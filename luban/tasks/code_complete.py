@@ -80,7 +80,11 @@ def load_completer(folder: Path, order: Order = "psm") -> Completer:
 
 def open_completer(folder: Path) -> Predictor:
     """Open a model folder to complete rows: `prefix`, and `suffix` where there is one."""
-    completer = load_completer(folder)
+    return predictor_of(load_completer(folder))
+
+
+def predictor_of(completer: Completer) -> Predictor:
+    """Let a completer that is open answer rows."""
 
     def predict(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         places = [(_text(row, "prefix", n), _text(row, "suffix", n)) for n, row in enumerate(rows, 1)]

@@ -4,12 +4,14 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from luban.serve.schemas import Limits
+from luban.serve.served import Answerer, Piece
 from tests.serve.conftest import MOODS, Parrot, eventually
 
 if TYPE_CHECKING:
@@ -138,6 +140,27 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"repetition_penalty": 0}, "repetition_penalty", "greater than 0"),
     ({"max_token": 5}, "max_token", "did you mean max_tokens?"),
 ]
+
+
+def test_a_suffix_is_read_by_models_with_marks_alone(serving: Serving) -> None:
+    code = replace(
+        Parrot("code").served(),
+        infill=lambda before, after, settings: iter([Piece(f"<{before}|{after}>", 3, "stop")]),
+    )
+    asks = Answerer("asks", "/v1/complete-code", MOODS.predictor, MOODS.example, replace(code, name="asks"))
+    client = serving(code, asks, Parrot().served(), MOODS)
+    for name in ("code", "asks"):
+        reply = complete(client, model=name, suffix="尾巴", prompt=["a", "b"]).json()
+        assert [c["text"] for c in reply["choices"]] == ["<a|尾巴>", "<b|尾巴>"]
+        assert reply["usage"]["prompt_tokens"] == 2 * (1 + 2 + 4)
+        assert complete(client, model=name, suffix="").json()["choices"][0]["text"] == "abc"
+        assert (
+            complete(client, model=name, suffix="x" * 63).json()["error"]["code"] == "context_length_exceeded"
+        )
+        assert complete(client, model=name, suffix=3).json()["error"]["param"] == "suffix"
+    assert "no marks" in complete(client, model="parrot", suffix="x").json()["error"]["message"]
+    assert complete(client, model="parrot", suffix=None).status_code == 200
+    assert complete(client, model="moods").json()["error"]["code"] == "wrong_kind_of_model"
 
 
 def test_wrong_fields_are_refused_one_by_one_and_the_next_request_is_answered(serving: Serving) -> None:
