@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ def _divided(batch: Batch, sizes: Sequence[int]) -> list[Batch]:
     parts, start = [], 0
     for size in sizes:
         rows = slice(start, start + size)
-        values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+        values = {name: getattr(batch, name) for name in (*Batch.tensor_names(), "ids")}
         parts.append(replace(batch, **{k: v[rows] for k, v in values.items() if v is not None}))
         start += size
     return parts
