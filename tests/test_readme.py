@@ -1,6 +1,7 @@
 """The commands of README.md, run in their order on a small run of the quickstart's own stages."""
 
 import importlib.util
+import json
 import random
 from pathlib import Path
 
@@ -63,6 +64,30 @@ def write_rows(path: Path) -> None:
     path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
 
 
+def write_questions(path: Path) -> None:
+    names = [a + b for a in ("Lu", "Mo", "Li", "Ann") for b in (" Ban", " Di", " Bing", " Lee", " Wu", " Su")]
+    rows = [
+        {
+            "context": f"{name} built bridge {i}.",
+            "question": f"Who built bridge {i}?",
+            "answers": {"text": [name], "answer_start": [0]},
+        }
+        for i, name in enumerate(names)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def write_pairs(path: Path) -> None:
+    words = {"warm": "暖", "dull": "闷", "fine": "好", "film": "电影", "song": "歌", "book": "书"}
+    rows = [
+        {"source": f"a {kind} {thing} of {n}", "target": f"{n} 年的{words[kind]}{words[thing]}"}
+        for kind in ("warm", "dull", "fine")
+        for thing in ("film", "song", "book")
+        for n in range(1990, 1996)
+    ]
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+
+
 def test_every_command_of_the_readme_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +97,8 @@ def test_every_command_of_the_readme_works(
     write_texts(tmp_path / "my-texts")
     write_rows(tmp_path / "rows.csv")
     (tmp_path / "texts.txt").write_text("a warm film\na dull film\n")
+    write_questions(tmp_path / "questions.jsonl")
+    write_pairs(tmp_path / "pairs.jsonl")
     recipe = yaml.safe_load(find_recipe("quickstart").read_text("utf-8"))
     stages = {name: {**recipe["stages"][name], **SMALL.get(name, {})} for name in (*KEPT, *MODEL)}
     stages["clean"]["from"] = {"raw": "my-texts"}
@@ -91,6 +118,6 @@ def test_every_command_of_the_readme_works(
             extra = STEPS + BATCH
         call(*words, *extra)
         ran.append(words[0])
-    assert len(ran) > 14
+    assert len(ran) > 18
     out = capsys.readouterr().out
     assert "my-texts" in out
