@@ -207,9 +207,7 @@ def _find_columns(
     return str(text), str(label), split
 
 
-def _row(
-    path: Path, line: int, row: Any, names: tuple[str, str, str | None] | None, form: LabelForm
-) -> _Row:
+def _row(path: Path, line: int, row: Any, names: tuple[str, str, str | None] | None, form: LabelForm) -> _Row:
     if isinstance(row, Unreadable) or names is None:
         raise row if isinstance(row, Unreadable) else Unreadable("no columns are known yet")
     text, label, split = (row.get(name) if name else None for name in names)

@@ -250,7 +250,9 @@ def check_calls(messages: Sequence[dict[str, Any]], tools: Sequence[Any]) -> Non
         unknown = next((name for name in names if known and name not in known), None)
         if unknown is not None:
             listed = ", ".join(sorted(known))
-            raise Unreadable(f"turn {i} calls {unknown!r:.60}, which is not among the row's tools: {listed:.200}")
+            raise Unreadable(
+                f"turn {i} calls {unknown!r:.60}, which is not among the row's tools: {listed:.200}"
+            )
         if message["role"] == "tool" and not waits:
             raise Unreadable(f"turn {i} is a tool's, and nothing was called before it")
         waits = bool(names) or (waits and message["role"] == "tool")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class CorruptedWindows:
 def joined(batches: Sequence[Batch], pad_id: int) -> Batch:
     """Return the rows of several batches as one, padded to the widest."""
     fill = {"tokens": pad_id, "documents": 0, "targets": IGNORE, "source": pad_id, "source_documents": 0}
-    tensors = {
+    tensors: dict[str, Any] = {
         name: _stacked([getattr(batch, name) for batch in batches], value)
         for name, value in fill.items()
         if getattr(batches[0], name) is not None

@@ -149,9 +149,11 @@ def _by_transformers(folder: Path, batch: Batch) -> Tensor:
     model = getattr(transformers, architecture).from_pretrained(folder).eval()
     logging.set_verbosity(loudness)
     if batch.source is None:
-        scores: Tensor = model(input_ids=batch.tokens).logits
+        said = model(input_ids=batch.tokens)
     else:
-        scores = model(input_ids=batch.source, decoder_input_ids=batch.tokens).logits
+        said = model(input_ids=batch.source, decoder_input_ids=batch.tokens)
+    are_spans = "start_logits" in said
+    scores: Tensor = torch.stack([said.start_logits, said.end_logits], -1) if are_spans else said.logits
     return scores
 
 

@@ -82,7 +82,7 @@ def _task(
     """Return a task's metrics with intervals over its rows, and keep the rows."""
     samples = [s for s in found["samples"][name] if s.get("filter", "none") == _first_filter(found, name)]
     rows = [row for sample in samples if (row := _row(sample))["score"]]
-    metrics = scores_of(rows, plan, path) if rows else {}
+    metrics: dict[str, dict[str, Any]] = {**scores_of(rows, plan, path)} if rows else {}
     for key, value in found["results"][name].items():  # metrics of the whole set have no rows
         metric = key.partition(",")[0]
         if "," in key and isinstance(value, float) and metric not in metrics and "stderr" not in metric:

@@ -38,7 +38,7 @@ class ChatTemplate:
         if template is None:
             raise DataError(
                 "the model's tokenizer has no chat template",
-                fix="give it a format, such as with train.template=chatml, or take a model that was made for chat",
+                fix="give it a format (train.template=chatml), or take a model that was made for chat",
             )
         self._template, self._tokenizer = template, tokenizer
         self._process: subprocess.Popen[bytes] | None = None

@@ -227,6 +227,8 @@ def _cut_out(batch: Batch, piece: Piece) -> Batch:
     one = rows_of(batch, [row])
     its = one.documents[0] == number if number else one.documents[0] != 0
     cut = {"tokens": one.tokens[:, its], "documents": torch.ones_like(one.documents[:, its])}
+    if one.segments is not None:
+        cut["segments"] = one.segments[:, its]
     if number:
         cut["targets"] = one.targets[:, its]
     if one.source is not None and one.source_documents is not None:
