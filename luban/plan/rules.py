@@ -217,21 +217,21 @@ RULES = (
     Rule(
         "qa",
         (),
-        _tuned(ENCODER, "spans"),
+        _tuned(ENCODER, "spans", "qa"),
         "answers that stand in the text are marked by their start and end, on a pretrained encoder",
         "arXiv:1810.04805, section 4.2",
     ),
     Rule(
         "translate",
         below(rows=100_000),
-        _new("original", "tiny", "seq2seq"),
+        _new("original", "tiny", "seq2seq", "translate"),
         "below some hundred thousand pairs, a small and strongly regularised model translates best",
         "arXiv:1905.11901",
     ),
     Rule(
         "translate",
         at_least(rows=100_000),
-        _new("original", "base", "seq2seq"),
+        _new("original", "base", "seq2seq", "translate"),
         "{rows} pairs: the base model of the paper that brought the Transformer",
         "arXiv:1706.03762, table 3",
     ),
@@ -280,7 +280,7 @@ RULES = (
     Rule(
         "tag",
         (),
-        _tuned(ENCODER, "tags"),
+        _tuned(ENCODER, "tags", "tag"),
         "one label for each token, on a pretrained encoder",
         "arXiv:1810.04805, section 5.3",
     ),
@@ -327,9 +327,6 @@ REMARKS = (
 )
 
 MEANWHILE = {
-    "qa": "train the same folder with transformers; luban.load opens the result",
-    "tag": "train the same folder with transformers; luban.load opens the result",
-    "translate": "train a MarianMTModel with transformers; luban.load opens the result",
     "search": "luban train --task vectors learns word vectors, whose mean is a vector of a text",
     "speech": "transcribe with transformers; luban.load opens the same folder",
 }

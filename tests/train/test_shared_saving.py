@@ -115,7 +115,10 @@ def test_a_disk_that_does_not_let_go_of_old_parts_is_a_warning(
     assert saver.saved_step == 3
 
 
-@pytest.mark.parametrize(("n", "parallel"), [(2, {"shard": 0}), (4, {"shard": 2, "tensor": 2})])
+@pytest.mark.parametrize(
+    ("n", "parallel"),
+    [(2, {"shard": 0}), pytest.param(4, {"shard": 2, "tensor": 2}, marks=pytest.mark.slow)],
+)
 def test_parts_are_saved_and_gone_on_with_bit_for_bit(
     crew: Crew, tmp_path: Path, n: int, parallel: dict[str, int]
 ) -> None:
