@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "tune": {"models"},
     "evaluate": {"generate", "objectives", "models", "tokenizer", "data.batches", "sandbox"},
     "interpret": {"models", "tokenizer"},
-    "export": {"models", "tokenizer"},
+    "export": {"models", "tokenizer", "native", "generate", "evaluate", "tune"},
     "plan": {"models", "tokenizer", "sandbox"},
     "tasks": {
         "data", "tokenizer", "models", "objectives", "optim", "train", "generate", "tune", "evaluate",
